@@ -1,1 +1,38 @@
+//! Sextant's aggregator: takes in what agents send, stores it, finds what is wrong, and answers
+//! questions.
+//!
+//! | module | what it is |
+//! | --- | --- |
+//! | [`ingest`] | one session an agent: hello, frames, acks |
+//! | [`pipeline`] | the shards: every frame's one road |
+//! | [`catalog`], [`head`], [`series`] | which series there are, and their newest samples |
+//! | [`detect`], [`episode`] | findings, and the anomalies made of them |
+//! | [`writer`], [`storage`] | the one thread that writes, and what it writes to |
+//! | [`query`], [`selector`], [`hub`] | the questions, and what happens as it happens |
+//! | [`api`], [`exposition`], [`auth`] | gRPC, HTTP and who may use them |
+//! | [`cli`] | the terminal commands |
+//! | [`app`], [`config`], [`health`], [`stats`] | start, stop, settings, own state |
 
+pub mod api;
+pub mod app;
+pub mod auth;
+pub mod catalog;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod detect;
+pub mod episode;
+pub mod exposition;
+pub mod head;
+pub mod health;
+pub mod hub;
+pub mod ingest;
+pub mod nodes;
+pub mod pipeline;
+pub mod process;
+pub mod query;
+pub mod selector;
+pub mod series;
+pub mod stats;
+pub mod storage;
+pub mod writer;

@@ -859,6 +859,9 @@ pub struct Anomaly {
     pub summary: ::prost::alloc::string::String,
     #[prost(string, tag = "17")]
     pub action: ::prost::alloc::string::String,
+    /// Why it closed: "recovered", "became usual", "series ended", "rule was removed".
+    #[prost(string, tag = "18")]
+    pub close_reason: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListAnomaliesRequest {

@@ -1,0 +1,310 @@
+//! Wires the parts together and owns the order of start and stop.
+//!
+//! Start: store, what it knows, writer, replay, shards, listeners. Stop is the reverse:
+//! listeners and sessions, then shards, then the writer, so that everything that was taken in
+//! is committed. A stop that the store holds up (a full disk) is forced after a deadline; the
+//! agents still have what was not acknowledged.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use sextant_proto::v1::query_server::QueryServer;
+use sextant_proto::v1::telemetry_ingest_server::TelemetryIngestServer;
+use sextant_proto::{DESCRIPTOR_SET, layout};
+use tokio::net::TcpListener;
+use tokio::time::{MissedTickBehavior, interval};
+use tokio_stream::wrappers::TcpListenerStream;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
+use tracing::{info, warn};
+
+use crate::api::grpc::QueryService;
+use crate::api::http::{Http, router};
+use crate::auth::{Authority, Role};
+use crate::catalog::Catalog;
+use crate::clock;
+use crate::config::{Config, TlsConfig};
+use crate::detect;
+use crate::episode::Episodes;
+use crate::health::Health;
+use crate::hub::Hub;
+use crate::ingest::Ingest;
+use crate::nodes::Nodes;
+use crate::pipeline::{self, EventIds, Shards, Shared};
+use crate::query::Queries;
+use crate::series::NodeId;
+use crate::stats::Stats;
+use crate::storage::{Cutoff, Inventory, SqliteStore, Store};
+use crate::writer::{self, Write, WriterHandle};
+
+/// Largest message that a client may send: a layout, with room for what wraps it.
+const MAX_MESSAGE_BYTES: usize = sextant_proto::limits::MAX_LAYOUT_BYTES + 4096;
+/// A connection that answers no ping for so long is closed, and its node is free again.
+const KEEPALIVE: Duration = Duration::from_secs(10);
+/// Streams and requests that one connection may have open.
+const MAX_STREAMS: u32 = 256;
+/// HTTP/2 windows: an agent sends about a kilobyte a second, and there are thousands of them.
+const STREAM_WINDOW_BYTES: u32 = 256 << 10;
+/// How often retention is enforced.
+const PRUNE_EVERY: Duration = Duration::from_secs(600);
+/// How long sessions, and then the store, have at a stop.
+const STOP_DEADLINE: Duration = Duration::from_secs(10);
+
+/// An aggregator, ready to run.
+pub struct App {
+    config: Config,
+    parts: Parts,
+    grpc: TcpListener,
+    http: TcpListener,
+    authority: Authority,
+    /// Addresses that it listens on, the ports chosen.
+    pub grpc_addr: SocketAddr,
+    pub http_addr: SocketAddr,
+}
+
+struct Parts {
+    shared: Shared,
+    shards: Shards,
+    queries: Queries,
+    health: Arc<Health>,
+    writer: WriterHandle,
+    abandon: CancellationToken,
+    shard_threads: Vec<JoinHandle<()>>,
+    writer_thread: JoinHandle<()>,
+}
+
+impl App {
+    /// Opens the store, binds the listeners and replays the journal.
+    ///
+    /// # Errors
+    /// When any of it cannot be done; nothing was changed in the store then.
+    pub async fn build(config: Config) -> Result<Self> {
+        config.check()?;
+        let grpc = bind("listen.grpc", config.listen.grpc).await?;
+        let http = bind("listen.http", config.listen.http).await?;
+        let (grpc_addr, http_addr) = (grpc.local_addr()?, http.local_addr()?);
+        let listeners = [("listen.grpc", grpc_addr), ("listen.http", http_addr)];
+        let authority = Authority::new(&config.auth, &listeners)?;
+        if authority.is_open() {
+            warn!("no auth.tokens_file: everyone on this host may do everything; only loopback is served");
+        }
+        let start = config.clone();
+        let parts = tokio::task::spawn_blocking(move || Parts::build(&start)).await??;
+        Ok(Self { config, parts, grpc, http, authority, grpc_addr, http_addr })
+    }
+
+    /// What is measured and known, for tests and benches in the same process.
+    #[must_use]
+    pub fn queries(&self) -> Queries {
+        self.parts.queries.clone()
+    }
+
+    /// Serves until `shutdown`, then stops in order.
+    ///
+    /// # Errors
+    /// When a listener fails.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<()> {
+        let Self { config, parts, grpc, http, authority, grpc_addr, http_addr } = self;
+        let stop = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let ingest = Ingest {
+            shared: parts.shared.clone(),
+            shards: parts.shards.clone(),
+            tasks: tasks.clone(),
+            stop: stop.clone(),
+        };
+        let query = QueryService {
+            queries: parts.queries.clone(),
+            tasks: tasks.clone(),
+            stop: stop.clone(),
+        };
+        let server = serve_grpc(&config.tls, &authority, ingest, query, grpc, stop.clone()).await?;
+        let grpc_task = tasks.spawn(server);
+        let pages = Http { queries: parts.queries.clone(), health: Arc::clone(&parts.health), authority };
+        let ended = stop.clone().cancelled_owned();
+        let http_server = axum::serve(http, router(pages)).with_graceful_shutdown(ended);
+        let http_task = tasks.spawn(async move { http_server.await });
+        tasks.spawn(keep_time(config.clone(), parts.shards.clone(), parts.writer.clone(), stop.clone()));
+        parts.health.recover("start");
+        info!(grpc = %grpc_addr, http = %http_addr, data_dir = %config.data_dir.display(), "aggregator is ready");
+
+        tokio::select! {
+            () = shutdown => info!("stopping"),
+            result = grpc_task => result?.context("serve gRPC")?,
+            result = http_task => result?.context("serve HTTP")?,
+        }
+        parts.health.fail("stop", "stopping".into());
+        stop.cancel();
+        tasks.close();
+        if tokio::time::timeout(STOP_DEADLINE, tasks.wait()).await.is_err() {
+            warn!("connections did not end in time and are cut");
+        }
+        parts.stop().await
+    }
+}
+
+impl Parts {
+    fn build(config: &Config) -> Result<Self> {
+        let store: Arc<dyn Store> =
+            Arc::new(SqliteStore::open(&config.data_dir).context("open the store")?);
+        let inventory = store.load().context("read the store")?;
+        let stats = Arc::new(Stats::default());
+        let health = Arc::new(Health::starting());
+        let nodes = Arc::new(Nodes::load(&inventory));
+        let catalog = Arc::new(load_catalog(&inventory, &nodes));
+        let abandon = CancellationToken::new();
+        let (writer, writer_thread) = writer::start(
+            &config.store,
+            Arc::clone(&store),
+            Arc::clone(&stats),
+            Arc::clone(&health),
+            abandon.clone(),
+        );
+        let shared = Shared {
+            catalog: Arc::clone(&catalog),
+            nodes: Arc::clone(&nodes),
+            episodes: Arc::new(Episodes::new(inventory.last_anomaly_id, Arc::clone(&stats))),
+            hub: Hub::default(),
+            stats: Arc::clone(&stats),
+            events: Arc::new(EventIds::after(inventory.last_event_id)),
+            writer: writer.clone(),
+        };
+        let detectors: Result<Vec<_>, _> =
+            (0..config.shards()).map(|_| detect::enabled(&config.detect)).collect();
+        let mut shards = pipeline::build(&shared, &inventory, detectors?);
+        let mut frames = 0u64;
+        store
+            .replay(&mut |frame| {
+                frames += 1;
+                pipeline::replay(&mut shards, &shared, &frame);
+            })
+            .context("replay the journal")?;
+        info!(frames, series = catalog.series_count(), nodes = nodes.all().len(), "journal replayed");
+        let (shards, shard_threads) = pipeline::start(shards, &stats);
+        let queries = Queries {
+            catalog,
+            nodes,
+            episodes: Arc::clone(&shared.episodes),
+            store,
+            hub: shared.hub.clone(),
+            stats,
+        };
+        Ok(Self { shared, shards, queries, health, writer, abandon, shard_threads, writer_thread })
+    }
+
+    /// Ends the shards, then the writer, when the last sender of each has gone.
+    async fn stop(self) -> Result<()> {
+        let Self { shared, shards, writer, abandon, shard_threads, writer_thread, .. } = self;
+        drop((shards, shared, writer));
+        let joined = tokio::task::spawn_blocking(move || {
+            let threads = shard_threads.into_iter().chain([writer_thread]);
+            threads.fold(true, |fine, thread| thread.join().is_ok() && fine)
+        });
+        tokio::pin!(joined);
+        let joined = if let Ok(joined) = tokio::time::timeout(STOP_DEADLINE, &mut joined).await {
+            joined
+        } else {
+            abandon.cancel();
+            joined.await
+        };
+        anyhow::ensure!(joined?, "a thread of the pipeline panicked");
+        if abandon.is_cancelled() {
+            warn!("stopped without storing everything: the store did not take it");
+        } else {
+            info!("stopped, everything taken in is stored");
+        }
+        Ok(())
+    }
+}
+
+async fn bind(key: &'static str, addr: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(addr).await.with_context(|| format!("listen on {addr} ({key})"))
+}
+
+fn load_catalog(inventory: &Inventory, nodes: &Nodes) -> Catalog {
+    let catalog = Catalog::default();
+    catalog.describe(&inventory.metrics);
+    for record in &inventory.layouts {
+        let decoded = layout::decode(record.hash, &record.bytes);
+        match (nodes.get(NodeId(record.node)), decoded) {
+            (Some(node), Ok(decoded)) => catalog.restore_layout(record, &node.key, &decoded),
+            (_, decoded) => warn!(layout = record.id, error = ?decoded.err(), "stored layout is unusable, its samples cannot be read"),
+        }
+    }
+    catalog
+}
+
+async fn serve_grpc(
+    tls: &TlsConfig,
+    authority: &Authority,
+    ingest: Ingest,
+    query: QueryService,
+    listener: TcpListener,
+    stop: CancellationToken,
+) -> Result<impl Future<Output = Result<(), tonic::transport::Error>> + use<>> {
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter.set_serving::<TelemetryIngestServer<Ingest>>().await;
+    reporter.set_serving::<QueryServer<QueryService>>().await;
+    let reflection = tonic_reflection::server::Builder::configure()
+        .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
+        .build_v1()
+        .context("reflection")?;
+    let mut server = Server::builder()
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE))
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(2 * STREAM_WINDOW_BYTES)
+        .max_concurrent_streams(MAX_STREAMS)
+        .tcp_nodelay(true);
+    if let Some(tls) = tls_config(tls)? {
+        server = server.tls_config(tls).context("tls.cert_file, tls.key_file")?;
+    }
+    let ingest = TelemetryIngestServer::new(ingest).max_decoding_message_size(MAX_MESSAGE_BYTES);
+    let (agents, viewers) = (authority.require(Role::Agent), authority.require(Role::Viewer));
+    let router = server
+        .add_service(health)
+        .add_service(tonic::service::interceptor::InterceptedService::new(reflection, viewers.clone()))
+        .add_service(tonic::service::interceptor::InterceptedService::new(ingest, agents))
+        .add_service(QueryServer::with_interceptor(query, viewers));
+    let incoming = TcpListenerStream::new(listener);
+    Ok(router.serve_with_incoming_shutdown(incoming, stop.cancelled_owned()))
+}
+
+fn tls_config(config: &TlsConfig) -> Result<Option<ServerTlsConfig>> {
+    let (Some(cert), Some(key)) = (&config.cert_file, &config.key_file) else { return Ok(None) };
+    let read = |path: &std::path::Path| std::fs::read(path).with_context(|| format!("read {}", path.display()));
+    let mut tls = ServerTlsConfig::new().identity(Identity::from_pem(read(cert)?, read(key)?));
+    if let Some(ca) = &config.client_ca_file {
+        tls = tls.client_ca_root(Certificate::from_pem(read(ca)?));
+    }
+    Ok(Some(tls))
+}
+
+/// What happens by the clock: shards look at it, retention is enforced.
+async fn keep_time(config: Config, shards: Shards, writer: WriterHandle, stop: CancellationToken) {
+    let mut second = interval(Duration::from_secs(1));
+    let mut prune = interval(PRUNE_EVERY);
+    second.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    prune.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = second.tick() => shards.elapse(),
+            _ = prune.tick() => {
+                let before = |kept: Duration| {
+                    clock::now_ms() - i64::try_from(kept.as_millis()).unwrap_or(i64::MAX)
+                };
+                let samples_ms = before(config.retention.samples);
+                let cutoff = Cutoff { samples_ms, events_ms: before(config.retention.events) };
+                // The writer may be busy: handing over must not hold up the event loop.
+                let writer = writer.clone();
+                drop(tokio::task::spawn_blocking(move || writer.send(Write::Prune(cutoff))).await);
+            }
+        }
+    }
+}

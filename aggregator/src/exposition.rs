@@ -1,0 +1,222 @@
+//! The fleet's latest values as Prometheus text, family by family, in pieces: a scrape of a
+//! large fleet is never one string in memory.
+//!
+//! Families come sorted by name, each with its HELP and TYPE as the agents told them. A series
+//! that is stale is not there.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use rustc_hash::{FxHashMap, FxHashSet};
+use sextant_proto::frame::is_absent;
+use sextant_proto::v1::{MetricKind, Severity};
+
+use crate::catalog::Live;
+use crate::clock;
+use crate::query::Queries;
+use crate::selector::Selector;
+use crate::series::{NodeKey, Series};
+
+/// A piece is handed on when it is larger than this.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// Which series are wanted; empty lists: all.
+#[derive(Debug, Default)]
+pub struct Filter {
+    /// Any of these selectors.
+    pub selectors: Vec<Selector>,
+    /// Any of these collectors.
+    pub collectors: Vec<String>,
+}
+
+/// The newest row of a layout.
+struct Row {
+    live: Arc<Live>,
+    tick_ms: i64,
+    values: Vec<f64>,
+}
+
+/// Writes the exposition; `piece` takes each part and says whether to go on.
+pub fn write(queries: &Queries, filter: &Filter, mut piece: impl FnMut(String) -> bool) {
+    let mut out = String::with_capacity(PIECE_BYTES + (16 << 10));
+    if filter.selectors.is_empty() && filter.collectors.is_empty() {
+        own_families(queries, &mut out);
+    }
+    for (name, series) in &families(queries, filter) {
+        header(queries, name, series, &mut out);
+        for (series, value) in series {
+            line(&mut out, name, &series.node, &series.labels, *value);
+        }
+        if out.len() >= PIECE_BYTES {
+            let full = std::mem::replace(&mut out, String::with_capacity(PIECE_BYTES + (16 << 10)));
+            if !piece(full) {
+                return;
+            }
+        }
+    }
+    piece(out);
+}
+
+type Family = Vec<(Arc<Series>, f64)>;
+
+/// The fresh series with their values, by metric name.
+fn families(queries: &Queries, filter: &Filter) -> std::collections::BTreeMap<Arc<str>, Family> {
+    let now = clock::now_ms();
+    let wanted_ids = (!filter.selectors.is_empty()).then(|| {
+        let sets = filter.selectors.iter().map(|s| queries.catalog.select_ids(s));
+        sets.fold(roaring::RoaringBitmap::new(), |all, ids| all | ids)
+    });
+    let mut rows: Vec<Row> = Vec::new();
+    for live in queries.catalog.layouts() {
+        let collector = &live.layout.collector;
+        if !filter.collectors.is_empty() && !filter.collectors.contains(collector) {
+            continue;
+        }
+        if queries.is_fresh(&live, now) {
+            let latest = live.head.lock().latest().map(|(tick, row)| (tick, row.to_vec()));
+            if let Some((tick_ms, values)) = latest {
+                rows.push(Row { live, tick_ms, values });
+            }
+        }
+    }
+    // A layout that just changed is fresh in both shapes: the newer one speaks for a series.
+    rows.sort_by_key(|row| (row.live.layout.node.id, std::cmp::Reverse(row.tick_ms)));
+    let mut families: FxHashMap<Arc<str>, Family> = FxHashMap::default();
+    let mut seen = FxHashSet::default();
+    for row in &rows {
+        for (series, value) in row.live.layout.columns.iter().zip(&row.values) {
+            let asked = wanted_ids.as_ref().is_none_or(|ids| ids.contains(series.id.0));
+            if asked && seen.insert(series.id) && !is_absent(*value) {
+                let family = families.entry(Arc::clone(&series.metric)).or_default();
+                family.push((Arc::clone(series), *value));
+            }
+        }
+    }
+    families.into_iter().collect()
+}
+
+fn header(queries: &Queries, name: &str, series: &Family, out: &mut String) {
+    let descriptor = queries.catalog.descriptor(name);
+    if let Some(help) = descriptor.map(|d| d.help).filter(|h| !h.is_empty()) {
+        let _ = write!(out, "# HELP {name} ");
+        escape(out, &help, false);
+        out.push('\n');
+    }
+    let counter = series.first().is_some_and(|(s, _)| s.kind == MetricKind::Counter);
+    let _ = writeln!(out, "# TYPE {name} {}", if counter { "counter" } else { "gauge" });
+}
+
+/// What the aggregator itself knows of nodes and anomalies.
+fn own_families(queries: &Queries, out: &mut String) {
+    let anomalies = queries.episodes.open();
+    if !anomalies.is_empty() {
+        let name = "sextant_anomaly_active";
+        let _ = write!(out, "# HELP {name} An anomaly that is open; gone when it closes.\n# TYPE {name} gauge\n");
+        for a in &anomalies {
+            let severity = Severity::try_from(a.severity).unwrap_or_default();
+            let severity = severity.as_str_name().trim_start_matches("SEVERITY_").to_ascii_lowercase();
+            let own = [
+                ("cluster", &*a.cluster),
+                ("node", &*a.node),
+                ("detector", &*a.detector),
+                ("rule", &*a.rule),
+                ("severity", &*severity),
+                ("entity_type", &*a.entity_type),
+                ("metric", &*a.metric),
+            ];
+            let taken: Vec<&str> = own.iter().map(|(n, _)| *n).collect();
+            let others = a.labels.iter().map(|l| (&*l.name, &*l.value));
+            let others = others.filter(|(n, _)| !taken.contains(n));
+            sample(out, name, own.into_iter().chain(others), 1.0);
+        }
+    }
+    let nodes = queries.nodes("");
+    let mut family = |name: &str, help: &str, value: &dyn Fn(&sextant_proto::v1::Node) -> f64| {
+        if nodes.is_empty() {
+            return;
+        }
+        let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n");
+        for node in &nodes {
+            let labels = [("cluster", &*node.cluster), ("node", &*node.name)];
+            sample(out, name, labels.into_iter(), value(node));
+        }
+    };
+    family("sextant_node_clock_skew_seconds", "The node's clock minus the aggregator's, when the agent connected.", &|n| n.clock_skew_ms as f64 / 1e3);
+    family("sextant_node_connected", "Whether an agent speaks for the node.", &|n| f64::from(u8::from(n.connected)));
+    family("sextant_node_last_seen_timestamp_seconds", "When the last frame of the node arrived.", &|n| n.last_seen_unix_ms as f64 / 1e3);
+    family("sextant_node_series", "Series of the node that have a value now.", &|n| f64::from(n.series));
+}
+
+fn line(out: &mut String, name: &str, node: &NodeKey, labels: &[crate::series::LabelPair], value: f64) {
+    let own = [("cluster", &*node.cluster), ("node", &*node.name)];
+    let labels = labels.iter().map(|(n, v)| (&**n, &**v));
+    sample(out, name, own.into_iter().chain(labels), value);
+}
+
+fn sample<'a>(out: &mut String, name: &str, labels: impl Iterator<Item = (&'a str, &'a str)>, value: f64) {
+    out.push_str(name);
+    let mut separator = '{';
+    for (label, text) in labels {
+        out.push(separator);
+        out.push_str(label);
+        out.push_str("=\"");
+        escape(out, text, true);
+        out.push('"');
+        separator = ',';
+    }
+    out.push_str("} ");
+    number(out, value);
+    out.push('\n');
+}
+
+fn number(out: &mut String, value: f64) {
+    if value.is_nan() {
+        out.push_str("NaN");
+    } else if value.is_infinite() {
+        out.push_str(if value > 0.0 { "+Inf" } else { "-Inf" });
+    } else if value != 0.0 && !(1e-4..1e16).contains(&value.abs()) {
+        let _ = write!(out, "{value:e}");
+    } else {
+        let _ = write!(out, "{value}");
+    }
+}
+
+/// Escapes as the text format asks: backslash and newline everywhere, quotes in label values.
+fn escape(out: &mut String, text: &str, quotes: bool) {
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '"' if quotes => out.push_str("\\\""),
+            c => out.push(c),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_labels_are_as_prometheus_reads_them() {
+        let f = |value: f64, want: &str| {
+            let mut out = String::new();
+            number(&mut out, value);
+            assert_eq!(out, want);
+            let back: f64 = want.parse().expect("a number");
+            assert!(back.to_bits() == value.to_bits() || value.is_nan());
+        };
+        f(0.0, "0");
+        f(-0.0, "-0");
+        f(1.5, "1.5");
+        f(1e300, "1e300");
+        f(5e-324, "5e-324");
+        f(9_007_199_254_740_993.0, "9007199254740992");
+        f(f64::INFINITY, "+Inf");
+        f(f64::NEG_INFINITY, "-Inf");
+        f(f64::NAN, "NaN");
+        let mut out = String::new();
+        sample(&mut out, "m", [("a", "x\"\\\ny")].into_iter(), 1.0);
+        assert_eq!(out, "m{a=\"x\\\"\\\\\\ny\"} 1\n");
+    }
+}

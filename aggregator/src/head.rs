@@ -1,0 +1,221 @@
+//! The newest samples of one layout: the latest row, the rows since the last seal, and the
+//! chunks that are on their way into a block.
+//!
+//! A head is written by its shard only and read by queries, behind a lock that is held for one
+//! row. Rows are kept tick by tick, so that a tick is one copy; a seal turns them into columns.
+
+use std::sync::Arc;
+
+use sextant_proto::limits::MAX_OUT_OF_ORDER_MS;
+
+use crate::series::LayoutId;
+use crate::storage::Chunk;
+
+/// Ticks of a chunk: 2 minutes at 1 s, 20 minutes at 10 s.
+const MAX_TICKS: usize = 120;
+/// A chunk spans no more, whatever the gaps: a block is found by the day that it starts in.
+const MAX_SPAN_MS: i64 = 2 * 3_600_000;
+
+/// The samples of a layout that are not in a block yet.
+#[derive(Debug)]
+pub struct Head {
+    layout: LayoutId,
+    columns: usize,
+    spool: u32,
+    first_seq: u64,
+    last_seq: u64,
+    ticks_ms: Vec<i64>,
+    rows: Vec<f64>,
+    sealing: Vec<Arc<Chunk>>,
+    /// Newest tick that was ever appended, and its row.
+    latest_ms: Option<i64>,
+    latest: Vec<f64>,
+    /// When the last row arrived, aggregator's clock.
+    arrived_ms: i64,
+}
+
+/// A copy of what a head holds of some columns.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// (spool, first seq) of the chunks it includes: a block with the same is the same data.
+    pub chunks: Vec<(u32, u64)>,
+    pub ticks_ms: Vec<i64>,
+    pub columns: Vec<Vec<f64>>,
+}
+
+impl Head {
+    /// An empty head.
+    #[must_use]
+    pub fn new(layout: LayoutId, columns: usize) -> Self {
+        Self {
+            layout,
+            columns,
+            spool: 0,
+            first_seq: 0,
+            last_seq: 0,
+            ticks_ms: Vec::new(),
+            rows: Vec::new(),
+            sealing: Vec::new(),
+            latest_ms: None,
+            latest: Vec::new(),
+            arrived_ms: 0,
+        }
+    }
+
+    /// Whether a frame that starts at this tick is too far behind the newest one to be stored.
+    #[must_use]
+    pub fn is_too_old(&self, tick_ms: i64) -> bool {
+        self.latest_ms.is_some_and(|latest| tick_ms < latest.saturating_sub(MAX_OUT_OF_ORDER_MS))
+    }
+
+    /// Appends a frame's ticks. Returns the chunks that became complete by it: they stay
+    /// readable here until [`Head::sealed`].
+    pub fn append<'a>(
+        &mut self,
+        spool: u32,
+        seq: u64,
+        arrived_ms: i64,
+        rows: impl Iterator<Item = (i64, &'a [f64])>,
+    ) -> Vec<Arc<Chunk>> {
+        let mut done = Vec::new();
+        // A frame is in one chunk, decided at its first tick (its ticks grow): sealing by
+        // sequence number never cuts a frame in two.
+        let rows: Vec<_> = rows.collect();
+        let Some(&(first, _)) = rows.first() else { return done };
+        let last = self.ticks_ms.last().copied();
+        let late = last.is_some_and(|last| first <= last);
+        let wide = self.ticks_ms.first().is_some_and(|start| first.saturating_sub(*start) > MAX_SPAN_MS);
+        if self.ticks_ms.len() >= MAX_TICKS || late || wide || spool != self.spool {
+            done.extend(self.seal());
+        }
+        if self.ticks_ms.is_empty() {
+            (self.spool, self.first_seq) = (spool, seq);
+        }
+        self.last_seq = seq;
+        self.arrived_ms = arrived_ms;
+        for (tick, row) in rows {
+            self.ticks_ms.push(tick);
+            self.rows.extend_from_slice(row);
+            if self.latest_ms.is_none_or(|latest| tick >= latest) {
+                self.latest_ms = Some(tick);
+                self.latest.clear();
+                self.latest.extend_from_slice(row);
+            }
+        }
+        done
+    }
+
+    /// Ends the open chunk, if it has anything.
+    pub fn seal(&mut self) -> Option<Arc<Chunk>> {
+        if self.ticks_ms.is_empty() {
+            return None;
+        }
+        let column = |c: usize| self.rows.iter().skip(c).step_by(self.columns).copied().collect();
+        let chunk = Arc::new(Chunk {
+            layout: self.layout.0,
+            spool: self.spool,
+            first_seq: self.first_seq,
+            last_seq: self.last_seq,
+            columns: (0..self.columns).map(column).collect(),
+            ticks_ms: std::mem::take(&mut self.ticks_ms),
+        });
+        self.rows.clear();
+        self.sealing.push(Arc::clone(&chunk));
+        Some(chunk)
+    }
+
+    /// The chunk is in a block now.
+    pub fn sealed(&mut self, chunk: &Arc<Chunk>) {
+        self.sealing.retain(|c| !Arc::ptr_eq(c, chunk));
+    }
+
+    /// Whether it has rows that no chunk has, and got the last one before `arrived_before_ms`.
+    #[must_use]
+    pub fn is_idle(&self, arrived_before_ms: i64) -> bool {
+        !self.ticks_ms.is_empty() && self.arrived_ms < arrived_before_ms
+    }
+
+    /// When the last row arrived, aggregator's clock; 0 for never.
+    #[must_use]
+    pub fn arrived_ms(&self) -> i64 {
+        self.arrived_ms
+    }
+
+    /// The newest row and its tick.
+    #[must_use]
+    pub fn latest(&self) -> Option<(i64, &[f64])> {
+        self.latest_ms.map(|tick| (tick, &*self.latest))
+    }
+
+    /// Copies what lies in a time range (both ends count) of some columns.
+    #[must_use]
+    pub fn snapshot(&self, columns: &[usize], start_ms: i64, end_ms: i64) -> Snapshot {
+        let inside = |tick: i64| (start_ms..=end_ms).contains(&tick);
+        let mut copy = Snapshot { columns: vec![Vec::new(); columns.len()], ..Snapshot::default() };
+        for chunk in &self.sealing {
+            copy.chunks.push((chunk.spool, chunk.first_seq));
+            for (at, tick) in chunk.ticks_ms.iter().enumerate().filter(|(_, t)| inside(**t)) {
+                copy.ticks_ms.push(*tick);
+                for (out, column) in copy.columns.iter_mut().zip(columns) {
+                    out.push(chunk.columns[*column][at]);
+                }
+            }
+        }
+        if !self.ticks_ms.is_empty() {
+            copy.chunks.push((self.spool, self.first_seq));
+        }
+        let rows = self.ticks_ms.iter().zip(self.rows.chunks_exact(self.columns.max(1)));
+        for (tick, row) in rows.filter(|(t, _)| inside(**t)) {
+            copy.ticks_ms.push(*tick);
+            for (out, column) in copy.columns.iter_mut().zip(columns) {
+                out.push(row[*column]);
+            }
+        }
+        copy
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn append(head: &mut Head, seq: u64, tick: i64) -> usize {
+        let row = [seq as f64, -1.0];
+        head.append(1, seq, tick, [(tick, &row[..])].into_iter()).len()
+    }
+
+    #[test]
+    fn chunk_is_complete_after_its_ticks_and_readable_until_it_is_stored() {
+        let mut head = Head::new(LayoutId(0), 2);
+        for seq in 1..=120 {
+            assert_eq!(append(&mut head, seq, i64::try_from(seq).expect("small")), 0);
+        }
+        let row = [121.0, -1.0];
+        let done = head.append(1, 121, 121, [(121, &row[..])].into_iter());
+        assert_eq!((done.len(), done[0].first_seq, done[0].last_seq), (1, 1, 120));
+        assert_eq!(done[0].columns[1], vec![-1.0; 120]);
+        let all = head.snapshot(&[0], 0, 1000);
+        assert_eq!((all.ticks_ms.len(), all.chunks), (121, vec![(1, 1), (1, 121)]));
+        assert_eq!(all.columns[0][119..], [120.0, 121.0]);
+        head.sealed(&done[0]);
+        assert_eq!(head.snapshot(&[0], 0, 1000).ticks_ms, [121]);
+        assert_eq!(head.latest(), Some((121, &row[..])));
+    }
+
+    #[test]
+    fn time_that_runs_back_starts_a_chunk_and_an_hour_is_too_much() {
+        let mut head = Head::new(LayoutId(0), 2);
+        append(&mut head, 1, 7_200_000);
+        assert_eq!(append(&mut head, 2, 7_100_000), 1);
+        assert_eq!(head.latest().map(|l| l.0), Some(7_200_000));
+        assert!(head.is_too_old(3_599_999) && !head.is_too_old(3_600_000));
+    }
+
+    #[test]
+    fn gap_beyond_the_span_starts_a_chunk() {
+        let mut head = Head::new(LayoutId(0), 2);
+        append(&mut head, 1, 0);
+        assert_eq!(append(&mut head, 2, MAX_SPAN_MS), 0);
+        assert_eq!(append(&mut head, 3, MAX_SPAN_MS + 1), 1);
+    }
+}

@@ -1,0 +1,419 @@
+//! The one road that every frame takes: decode → take its seq → head and latest → detectors →
+//! writer. A shard is a thread that owns its nodes' detector state; a node belongs to one shard.
+//!
+//! What a shard was handed it finishes; a full shard makes its sessions wait, and the agents
+//! behind them.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use parking_lot::Mutex;
+use rustc_hash::FxHashMap;
+use sextant_proto::frame::{Decoded, Decoder, FrameError};
+use sextant_proto::v1::{self, Event, Frame, RefusalReason, Refused};
+use tokio::sync::mpsc;
+use tracing::warn;
+
+use crate::catalog::{Catalog, Live};
+use crate::clock;
+use crate::detect::{Detector, Edge, NodeStatus, Tick};
+use crate::episode::Episodes;
+use crate::hub::{Hub, Notice, Samples};
+use crate::nodes::{Node, Nodes, Spool};
+use crate::series::{NodeId, NodeKey, SeriesId};
+use crate::stats::Stats;
+use crate::storage::{Change, FrameRecord, Inventory};
+use crate::writer::{Write, WriterHandle};
+
+/// Messages that wait for a shard. Full: sessions stop reading their streams.
+const QUEUE: usize = 256;
+/// A head that got nothing for so long is sealed, so that its frames leave the journal.
+const IDLE_MS: i64 = 3_600_000;
+
+/// What a session asks of its node's shard.
+#[derive(Debug)]
+pub enum Job {
+    /// To be stored before what follows.
+    Store(Vec<Change>),
+    /// Something that the aggregator itself observed of a node.
+    Event(Arc<NodeKey>, Event),
+    /// A frame; refusals go back to the session.
+    Frame { node: Arc<Node>, spool: Arc<Spool>, frame: Frame, refusals: mpsc::Sender<Refused> },
+    /// About a second went by.
+    Elapse,
+}
+
+/// What all shards share.
+#[derive(Clone)]
+pub struct Shared {
+    pub catalog: Arc<Catalog>,
+    pub nodes: Arc<Nodes>,
+    pub episodes: Arc<Episodes>,
+    pub hub: Hub,
+    pub stats: Arc<Stats>,
+    pub events: Arc<EventIds>,
+    pub writer: WriterHandle,
+}
+
+/// Numbers for events.
+#[derive(Debug)]
+pub struct EventIds(std::sync::atomic::AtomicU64);
+
+impl EventIds {
+    /// The next id follows `last`.
+    #[must_use]
+    pub fn after(last: u64) -> Self {
+        Self(std::sync::atomic::AtomicU64::new(last))
+    }
+
+    fn next(&self) -> u64 {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1
+    }
+}
+
+/// The way to the shards; they end when the last clone of this goes.
+#[derive(Debug, Clone)]
+pub struct Shards {
+    queues: Arc<[mpsc::Sender<Job>]>,
+    stats: Arc<Stats>,
+}
+
+impl Shards {
+    /// Hands a job to a node's shard; waits while that is full. False: it has stopped.
+    pub async fn send(&self, node: NodeId, job: Job) -> bool {
+        let queue = &self.queues[node.0 as usize % self.queues.len()];
+        self.stats.shard_queue.add(1);
+        let sent = queue.send(job).await.is_ok();
+        if !sent {
+            self.stats.shard_queue.add(-1);
+        }
+        sent
+    }
+
+    /// Lets every shard look at the clock. A shard that is busy does it at the next call.
+    pub fn elapse(&self) {
+        for queue in self.queues.iter() {
+            self.stats.shard_queue.add(1);
+            if queue.try_send(Job::Elapse).is_err() {
+                self.stats.shard_queue.add(-1);
+            }
+        }
+    }
+}
+
+/// A shard before it runs.
+pub struct Shard {
+    shared: Shared,
+    detectors: Vec<Box<dyn Detector>>,
+    decoder: Decoder,
+    nodes: FxHashMap<NodeId, ShardNode>,
+    layouts: FxHashMap<(NodeId, u64), Arc<Live>>,
+    edges: Vec<(&'static str, Edge)>,
+    scratch: Vec<Edge>,
+    idle_checked_ms: i64,
+}
+
+struct ShardNode {
+    node: Arc<Node>,
+    interval_ms: u32,
+}
+
+/// Makes the shards, each with its own detectors, and lets them know what was before.
+pub fn build(
+    shared: &Shared,
+    inventory: &Inventory,
+    detectors: Vec<Vec<Box<dyn Detector>>>,
+) -> Vec<Shard> {
+    let count = detectors.len();
+    let mut shards: Vec<Shard> = detectors
+        .into_iter()
+        .map(|detectors| Shard {
+            shared: shared.clone(),
+            detectors,
+            decoder: Decoder::new(),
+            nodes: FxHashMap::default(),
+            layouts: FxHashMap::default(),
+            edges: Vec::new(),
+            scratch: Vec::new(),
+            idle_checked_ms: 0,
+        })
+        .collect();
+    for node in shared.nodes.all() {
+        shards[node.key.id.0 as usize % count].know(&node, u32::MAX);
+    }
+    for (node, anomaly) in &inventory.open_anomalies {
+        if let Some(node) = shared.nodes.get(NodeId(*node)) {
+            shards[node.key.id.0 as usize % count].restore(&node.key, anomaly);
+        }
+    }
+    shards
+}
+
+/// Replays the journal into the heads and warms the detectors: what they find was found before.
+pub fn replay(shards: &mut [Shard], shared: &Shared, frame: &FrameRecord) {
+    let live = frame.layout.and_then(|id| shared.catalog.layout(crate::series::LayoutId(id)));
+    let Some(live) = live else { return };
+    let node = live.layout.node.id;
+    let count = shards.len();
+    let shard = &mut shards[node.0 as usize % count];
+    let wire = Frame { seq: frame.seq, codec: frame.codec, payload: frame.payload.clone() };
+    match shard.decoder.decode(&wire, |_| Some(live.layout.columns.len())) {
+        Ok(decoded) => {
+            let chunks = live.head.lock().append(frame.spool, frame.seq, clock::now_ms(), decoded.rows());
+            for chunk in chunks {
+                shared.writer.send(Write::Seal(Arc::clone(&live), chunk));
+            }
+            shard.layouts.insert((node, live.layout.hash), Arc::clone(&live));
+            if let Some(node) = shared.nodes.get(node) {
+                shard.know(&node, live.layout.interval_ms);
+            }
+            shard.observe(&live, &decoded);
+            shard.edges.clear();
+        }
+        Err(error) => warn!(%error, seq = frame.seq, "frame in the journal is damaged, skipped"),
+    }
+}
+
+/// Starts a thread for each shard.
+///
+/// # Panics
+/// When no thread can be started.
+pub fn start(shards: Vec<Shard>, stats: &Arc<Stats>) -> (Shards, Vec<JoinHandle<()>>) {
+    let mut queues = Vec::new();
+    let mut threads = Vec::new();
+    for (number, shard) in shards.into_iter().enumerate() {
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let thread = std::thread::Builder::new().name(format!("shard-{number}"));
+        threads.push(thread.spawn(move || shard.run(receiver)).expect("a thread at start"));
+        queues.push(sender);
+    }
+    (Shards { queues: queues.into(), stats: Arc::clone(stats) }, threads)
+}
+
+impl Shard {
+    fn run(mut self, mut queue: mpsc::Receiver<Job>) {
+        while let Some(job) = queue.blocking_recv() {
+            self.shared.stats.shard_queue.add(-1);
+            match job {
+                Job::Store(changes) => {
+                    self.shared.writer.send(Write::Changes { changes, spool: None });
+                }
+                Job::Event(node, event) => {
+                    let change = self.event(&node, event, clock::now_ms());
+                    self.shared.writer.send(Write::Changes { changes: vec![change], spool: None });
+                }
+                Job::Frame { node, spool, frame, refusals } => {
+                    self.frame(&node, &spool, frame, &refusals);
+                }
+                Job::Elapse => self.elapse(clock::now_ms()),
+            }
+        }
+    }
+
+    fn know(&mut self, node: &Arc<Node>, interval_ms: u32) {
+        let fresh = || ShardNode { node: Arc::clone(node), interval_ms };
+        let known = self.nodes.entry(node.key.id).or_insert_with(fresh);
+        known.interval_ms = known.interval_ms.min(interval_ms);
+    }
+
+    fn restore(&mut self, node: &Arc<NodeKey>, anomaly: &v1::Anomaly) {
+        let series = self.series_of(node, anomaly);
+        for detector in self.detectors.iter_mut().filter(|d| d.name() == anomaly.detector) {
+            detector.restore(anomaly, node, series.as_ref());
+            let series = series.as_ref();
+            self.shared.episodes.restore(detector.name(), node, series, anomaly.clone());
+        }
+    }
+
+    /// The series that a stored anomaly is about.
+    fn series_of(
+        &self,
+        node: &NodeKey,
+        anomaly: &v1::Anomaly,
+    ) -> Option<Arc<crate::series::Series>> {
+        if anomaly.metric.is_empty() {
+            return None;
+        }
+        let same = |s: &crate::series::Series| {
+            *s.metric == *anomaly.metric && crate::series::wire_labels(&s.labels) == anomaly.labels
+        };
+        let layouts = self.shared.catalog.layouts_of(node.id);
+        layouts.iter().flat_map(|l| &l.layout.columns).find(|s| same(s)).cloned()
+    }
+
+    fn frame(&mut self, node: &Arc<Node>, spool: &Arc<Spool>, frame: Frame, refusals: &mpsc::Sender<Refused>) {
+        let stats = Arc::clone(&self.shared.stats);
+        let seq = frame.seq;
+        if !spool.apply(seq) {
+            stats.frames_repeated.add(1);
+            return;
+        }
+        let now = clock::now_ms();
+        node.seen(now);
+        let mut changes = Vec::with_capacity(1);
+        let mut chunks = Vec::new();
+        match self.take(node, spool, &frame, now, &mut changes, &mut chunks) {
+            Ok(layout) => {
+                stats.frames.add(1);
+                stats.payload_bytes.add(frame.payload.len() as u64);
+                let Frame { codec, payload, .. } = frame;
+                changes.insert(0, Change::Frame(FrameRecord { spool: spool.id, seq, layout, codec, payload }));
+            }
+            Err((reason, detail)) => {
+                stats.frames_refused.add(reason_name(reason));
+                // Its seq is committed all the same, so that the acks can pass over it.
+                let payload = bytes::Bytes::new();
+                let record = FrameRecord { spool: spool.id, seq, layout: None, codec: 0, payload };
+                changes.insert(0, Change::Frame(record));
+                // A session that takes no refusals still sees them counted.
+                drop(refusals.try_send(Refused { seq, reason: reason.into(), detail }));
+            }
+        }
+        let told = Some((Arc::clone(spool), seq));
+        // A chunk that this frame completed holds only frames that were handed over before.
+        for (live, chunk) in chunks {
+            self.shared.writer.send(Write::Seal(live, chunk));
+        }
+        self.shared.writer.send(Write::Changes { changes, spool: told });
+    }
+
+    /// Takes a frame in; the layout that it follows, or why it is refused.
+    fn take(
+        &mut self,
+        node: &Arc<Node>,
+        spool: &Spool,
+        frame: &Frame,
+        now: i64,
+        changes: &mut Vec<Change>,
+        chunks: &mut Vec<(Arc<Live>, Arc<crate::storage::Chunk>)>,
+    ) -> Result<Option<u32>, (RefusalReason, String)> {
+        let id = node.key.id;
+        let (layouts, catalog) = (&mut self.layouts, &self.shared.catalog);
+        let mut live = None;
+        let decoded = self.decoder.decode(frame, |hash| {
+            let known = layouts.get(&(id, hash)).cloned().or_else(|| {
+                let found = catalog.layout_by_hash(id, hash)?;
+                layouts.insert((id, hash), Arc::clone(&found));
+                Some(found)
+            })?;
+            let columns = known.layout.columns.len();
+            live = Some(known);
+            Some(columns)
+        });
+        let mut decoded = decoded.map_err(|e| {
+            let limit = matches!(e, FrameError::Limit { .. });
+            let reason = if limit { RefusalReason::Limit } else { RefusalReason::Malformed };
+            (reason, e.to_string())
+        })?;
+        if !decoded.ticks_ms.is_sorted_by(|a, b| a < b) {
+            return Err((RefusalReason::Malformed, "ticks do not grow within the frame".into()));
+        }
+        if let (Some(live), Some(&first)) = (&live, decoded.ticks_ms.first()) {
+            let mut head = live.head.lock();
+            if head.is_too_old(first) {
+                let newest = head.latest().map_or(0, |l| l.0);
+                let behind = (newest - first) / 1000;
+                let collector = &live.layout.collector;
+                let detail = format!("{behind} s older than the newest sample of {collector}, over the limit of 1 h");
+                return Err((RefusalReason::TooOld, detail));
+            }
+            let done = head.append(spool.id, frame.seq, now, decoded.rows());
+            drop(head);
+            chunks.extend(done.into_iter().map(|c| (Arc::clone(live), c)));
+        }
+        for event in std::mem::take(&mut decoded.events) {
+            changes.push(self.event(&node.key, event, now));
+        }
+        let Some(live) = live.filter(|_| !decoded.ticks_ms.is_empty()) else { return Ok(None) };
+        self.shared.stats.samples.add(decoded.values.len() as u64);
+        self.know(node, live.layout.interval_ms);
+        self.observe(&live, &decoded);
+        self.settle(changes);
+        if self.shared.hub.has_listeners() {
+            let Decoded { ticks_ms, values, .. } = decoded;
+            let samples = Samples { live: Arc::clone(&live), ticks_ms, values };
+            self.shared.hub.tell(Notice::Samples(Arc::new(samples)));
+        }
+        Ok(Some(live.layout.id.0))
+    }
+
+    fn observe(&mut self, live: &Live, decoded: &Decoded) {
+        for (time_ms, values) in decoded.rows() {
+            let tick = Tick { layout: &live.layout, time_ms, values };
+            for detector in &mut self.detectors {
+                detector.observe(&tick, &mut self.scratch);
+                let name = detector.name();
+                self.edges.extend(self.scratch.drain(..).map(|edge| (name, edge)));
+            }
+        }
+    }
+
+    /// Makes anomalies of the edges that were found.
+    fn settle(&mut self, changes: &mut Vec<Change>) {
+        for (detector, edge) in self.edges.drain(..) {
+            let Some((node, anomaly)) = self.shared.episodes.take(detector, edge) else { continue };
+            self.shared.hub.tell(Notice::Anomaly(Arc::new(anomaly.clone())));
+            changes.push(Change::Anomaly { node: node.0, anomaly });
+        }
+    }
+
+    fn event(&self, node: &Arc<NodeKey>, mut event: Event, now: i64) -> Change {
+        if event.time_unix_ms == 0 {
+            event.time_unix_ms = now;
+        }
+        let id = self.shared.events.next();
+        let stored = v1::StoredEvent {
+            id,
+            cluster: node.cluster.to_string(),
+            node: node.name.to_string(),
+            event: Some(event.clone()),
+        };
+        self.shared.hub.tell(Notice::Event(Arc::new(stored)));
+        Change::Event { id, node: node.id.0, event }
+    }
+
+    fn elapse(&mut self, now: i64) {
+        let status = |n: &ShardNode| NodeStatus {
+            node: Arc::clone(&n.node.key),
+            last_seen_ms: n.node.record().last_seen_ms,
+            interval_ms: n.interval_ms,
+        };
+        let nodes: Vec<NodeStatus> = self.nodes.values().map(status).collect();
+        for detector in &mut self.detectors {
+            detector.elapse(now, &nodes, &mut self.scratch);
+            let name = detector.name();
+            self.edges.extend(self.scratch.drain(..).map(|edge| (name, edge)));
+        }
+        let mut changes = Vec::new();
+        self.settle(&mut changes);
+        if !changes.is_empty() {
+            self.shared.writer.send(Write::Changes { changes, spool: None });
+        }
+        self.seal_idle(now);
+    }
+
+    /// Seals what stopped growing: layouts come and go, and the journal is not their grave.
+    fn seal_idle(&mut self, now: i64) {
+        if now - self.idle_checked_ms < IDLE_MS / 60 {
+            return;
+        }
+        self.idle_checked_ms = now;
+        for live in self.layouts.values() {
+            let mut head = live.head.lock();
+            if head.is_idle(now - IDLE_MS) {
+                if let Some(chunk) = head.seal() {
+                    drop(head);
+                    self.shared.writer.send(Write::Seal(Arc::clone(live), chunk));
+                }
+            }
+        }
+    }
+}
+
+fn reason_name(reason: RefusalReason) -> &'static str {
+    match reason {
+        RefusalReason::Limit => "limit",
+        RefusalReason::TooOld => "too_old",
+        RefusalReason::Malformed | RefusalReason::Unspecified => "malformed",
+    }
+}

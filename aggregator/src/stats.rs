@@ -1,0 +1,137 @@
+//! The aggregator's own numbers: plain atomics, rendered at `/metrics/self`.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+
+use parking_lot::Mutex;
+
+/// A number that only grows.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    pub fn add(&self, n: u64) {
+        self.0.fetch_add(n, Relaxed);
+    }
+
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// A number that goes up and down.
+#[derive(Debug, Default)]
+pub struct Gauge(AtomicI64);
+
+impl Gauge {
+    pub fn add(&self, n: i64) {
+        self.0.fetch_add(n, Relaxed);
+    }
+
+    #[must_use]
+    pub fn get(&self) -> i64 {
+        self.0.load(Relaxed)
+    }
+}
+
+/// Counters by reason.
+#[derive(Debug, Default)]
+pub struct Reasons(Mutex<BTreeMap<&'static str, u64>>);
+
+impl Reasons {
+    pub fn add(&self, reason: &'static str) {
+        *self.0.lock().entry(reason).or_default() += 1;
+    }
+
+    #[must_use]
+    pub fn get(&self, reason: &str) -> u64 {
+        self.0.lock().get(reason).copied().unwrap_or_default()
+    }
+}
+
+/// Everything that is counted, each by whoever it happens to.
+#[derive(Debug, Default)]
+pub struct Stats {
+    pub sessions: Gauge,
+    pub sessions_opened: Counter,
+    pub sessions_refused: Reasons,
+    pub frames: Counter,
+    pub samples: Counter,
+    pub payload_bytes: Counter,
+    /// Frames that were there already.
+    pub frames_repeated: Counter,
+    pub frames_refused: Reasons,
+    pub layouts_refused: Counter,
+    /// Frames handed to a shard and not taken by it yet.
+    pub shard_queue: Gauge,
+    /// Changes handed to the writer and not committed yet.
+    pub writer_queue: Gauge,
+    pub commits: Counter,
+    pub commit_nanoseconds: Counter,
+    pub commit_failures: Counter,
+    pub seals: Counter,
+    pub pruned: Counter,
+    pub anomalies_opened: Counter,
+    /// Fired while its shard had too many open ones.
+    pub anomalies_suppressed: Counter,
+    pub subscribers: Gauge,
+    /// Messages that slow subscribers did not get.
+    pub subscriber_drops: Counter,
+}
+
+/// Sizes that are read when they are asked for.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Sizes {
+    pub series: usize,
+    pub store: crate::storage::StoreSize,
+    pub resident_bytes: u64,
+    pub cpu_seconds: f64,
+}
+
+impl Stats {
+    /// Prometheus text.
+    #[must_use]
+    pub fn render(&self, sizes: &Sizes) -> String {
+        let mut out = String::with_capacity(4096);
+        let mut one = |name: &str, kind: &str, help: &str, value: f64| {
+            let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
+        };
+        let counter = |c: &Counter| c.get() as f64;
+        let gauge = |g: &Gauge| g.get() as f64;
+        one("sextant_ingest_sessions", "gauge", "Agents connected.", gauge(&self.sessions));
+        one("sextant_ingest_sessions_opened_total", "counter", "Streams that agents opened.", counter(&self.sessions_opened));
+        one("sextant_ingest_frames_total", "counter", "Frames accepted.", counter(&self.frames));
+        one("sextant_ingest_samples_total", "counter", "Samples accepted.", counter(&self.samples));
+        one("sextant_ingest_payload_bytes_total", "counter", "Bytes of accepted frames.", counter(&self.payload_bytes));
+        one("sextant_ingest_frames_repeated_total", "counter", "Frames sent again that were there already.", counter(&self.frames_repeated));
+        one("sextant_ingest_layouts_refused_total", "counter", "Layouts refused.", counter(&self.layouts_refused));
+        one("sextant_pipeline_shard_queue_frames", "gauge", "Frames waiting for their shard.", gauge(&self.shard_queue));
+        one("sextant_store_writer_queue_changes", "gauge", "Changes waiting to be committed.", gauge(&self.writer_queue));
+        one("sextant_store_commits_total", "counter", "Transactions committed.", counter(&self.commits));
+        one("sextant_store_commit_seconds_total", "counter", "Time spent in transactions.", counter(&self.commit_nanoseconds) / 1e9);
+        one("sextant_store_commit_failures_total", "counter", "Transactions that failed and were tried again.", counter(&self.commit_failures));
+        one("sextant_store_seals_total", "counter", "Chunks moved from the journal into blocks.", counter(&self.seals));
+        one("sextant_store_pruned_total", "counter", "Block files and rows that retention deleted.", counter(&self.pruned));
+        one("sextant_store_bytes", "gauge", "Bytes of the data directory.", sizes.store.bytes as f64);
+        one("sextant_store_journal_frames", "gauge", "Frames in the journal.", sizes.store.journal_frames as f64);
+        one("sextant_store_blocks", "gauge", "Blocks.", sizes.store.blocks as f64);
+        one("sextant_series", "gauge", "Series known, those of the past included.", sizes.series as f64);
+        one("sextant_anomalies_opened_total", "counter", "Anomalies opened.", counter(&self.anomalies_opened));
+        one("sextant_anomalies_suppressed_total", "counter", "Findings beyond the limit of open anomalies a node.", counter(&self.anomalies_suppressed));
+        one("sextant_subscribers", "gauge", "Subscribers.", gauge(&self.subscribers));
+        one("sextant_subscriber_drops_total", "counter", "Messages that slow subscribers did not get.", counter(&self.subscriber_drops));
+        one("process_resident_memory_bytes", "gauge", "Resident memory of the aggregator.", sizes.resident_bytes as f64);
+        one("process_cpu_seconds_total", "counter", "CPU time of the aggregator.", sizes.cpu_seconds);
+        let mut reasons = |name: &str, help: &str, reasons: &Reasons| {
+            let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} counter\n");
+            for (reason, count) in reasons.0.lock().iter() {
+                let _ = writeln!(out, "{name}{{reason=\"{reason}\"}} {count}");
+            }
+        };
+        reasons("sextant_ingest_frames_refused_total", "Frames refused.", &self.frames_refused);
+        reasons("sextant_ingest_sessions_refused_total", "Streams refused.", &self.sessions_refused);
+        out
+    }
+}
