@@ -7,7 +7,6 @@
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use parking_lot::Mutex;
 use rustc_hash::FxHashMap;
 use sextant_proto::frame::{Decoded, Decoder, FrameError};
 use sextant_proto::v1::{self, Event, Frame, RefusalReason, Refused};
@@ -20,7 +19,7 @@ use crate::detect::{Detector, Edge, NodeStatus, Tick};
 use crate::episode::Episodes;
 use crate::hub::{Hub, Notice, Samples};
 use crate::nodes::{Node, Nodes, Spool};
-use crate::series::{NodeId, NodeKey, SeriesId};
+use crate::series::{NodeId, NodeKey};
 use crate::stats::Stats;
 use crate::storage::{Change, FrameRecord, Inventory};
 use crate::writer::{Write, WriterHandle};
