@@ -1,5 +1,5 @@
 //! A store that lives as long as the process: what tests and measurements compare the real one
-//! with. It keeps the same contract, checks the same things, and keeps columns unpacked.
+//! with. It keeps the same contract and checks the same references; columns stay unpacked.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;

@@ -49,11 +49,12 @@ const CHECKED_TABLES: [&str; 5] = ["nodes", "metrics", "layouts", "spools", "sea
 pub struct SqliteStore {
     directory: PathBuf,
     main: PathBuf,
-    writer: Mutex<Writer>,
-    days: RwLock<Days>,
     readers: Pool<()>,
     /// By day and incarnation.
     day_readers: Pool<(i64, u64)>,
+    /// After the readers, so that it closes last and empties the write-ahead logs.
+    writer: Mutex<Writer>,
+    days: RwLock<Days>,
     journal_frames: AtomicU64,
     /// Held as long as the store lives; the last field, so that it is released last.
     _lock: File,

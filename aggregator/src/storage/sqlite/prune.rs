@@ -3,7 +3,7 @@
 
 use super::SqliteStore;
 use super::days::{DAY_MS, day_path};
-use super::file::{io_error, remove_if_exists, with_suffix};
+use super::file::{remove_if_exists, with_suffix};
 use crate::storage::StoreError;
 
 /// Rows deleted in one transaction.
@@ -27,7 +27,7 @@ impl SqliteStore {
             {
                 // Under the lock, so that no reader takes the missing file for damage.
                 let mut days = self.days.write();
-                std::fs::remove_file(&path).map_err(io_error(&path, "delete"))?;
+                remove_if_exists(&path)?;
                 days.files.remove(&day);
             }
             self.day_readers.retain(|(other, _)| *other != day);

@@ -32,7 +32,11 @@ pub(super) struct DayWriters {
 
 impl DayWriters {
     /// A connection to a day's file, which is made when it is not there.
-    fn get(&mut self, directory: &Path, day: i64) -> Result<&mut Connection, StoreError> {
+    pub(super) fn get(
+        &mut self,
+        directory: &Path,
+        day: i64,
+    ) -> Result<&mut Connection, StoreError> {
         let connection = match self.open.iter().position(|(other, _)| *other == day) {
             Some(at) => self.open.remove(at).1,
             None => {
@@ -69,7 +73,8 @@ fn retire(connection: &Connection) {
     }
 }
 
-/// Opens every day's file once: reads its summary and removes blocks that do not count.
+/// Reads every day's summary and removes blocks that do not count. All are looked at before
+/// one is changed.
 pub(super) fn open_days(
     directory: &Path,
     main: &Path,
@@ -79,18 +84,23 @@ pub(super) fn open_days(
     let mut days = Days::new(sealed);
     for &day in listed {
         let path = day_path(directory, day);
-        let failed = sql_error(&path, "read", &DAY);
-        let mut connection = open_writer(&path, &DAY)?;
-        let mut summary = Summary::read(&connection).map_err(&failed)?;
+        let connection = open_writer(&path, &DAY)?;
+        let summary = Summary::read(&connection).map_err(sql_error(&path, "read", &DAY))?;
+        // One seal at most is under way when a process dies.
         if summary.seal > sealed + 1 {
             let what = format!("it is older than {}", path.display());
             return Err(corrupt(main, what, &MAIN));
         }
-        if summary.seal > sealed {
-            summary = roll_back(&mut connection, sealed).map_err(&failed)?;
+        days.set(day, summary);
+    }
+    for (&day, file) in &mut days.files {
+        if file.summary.seal > sealed {
+            let path = day_path(directory, day);
+            let mut connection = open_writer(&path, &DAY)?;
+            let removed = roll_back(&mut connection, sealed);
+            file.summary = removed.map_err(sql_error(&path, "write to", &DAY))?;
             tracing::info!(path = %path.display(), "blocks of an unfinished seal removed");
         }
-        days.set(day, summary);
     }
     Ok((days, DayWriters::default()))
 }
