@@ -4,12 +4,103 @@
 //! A detector tells the *edges*: that something began to be wrong, and that it is right again.
 //! It runs on the shard's thread, in the ingest path: constant time a sample, no I/O. The
 //! tracker in `episode` makes anomalies of findings.
+//!
+//! A restart loses what a detector learned, not what it said: [`Detector::restore`] marks an
+//! open anomaly as fired, and the detector clears it when samples show that it is over, or when
+//! its series stays away.
 
+mod open;
+mod robust_z;
+mod rules;
+mod slots;
+mod stale;
+mod text;
+
+use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use sextant_proto::v1::{self, Severity};
 
 use crate::series::{NodeId, NodeKey, NodeLayout, Series};
+
+pub use robust_z::{RobustZ, RobustZConfig};
+pub use rules::{Rules, RulesError};
+pub use stale::Stale;
+
+/// A series, or a node, that says nothing for so many of its intervals is gone.
+const GONE_AFTER_INTERVALS: u32 = 5;
+
+/// The `[detect]` section.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DetectConfig {
+    /// Rules beside those that come with the aggregator, in the same format. A rule of the same
+    /// name replaces the one that came with it.
+    pub rules_file: Option<PathBuf>,
+    /// A node is stale when nothing has come from it for this long, and for at least five of its
+    /// shortest intervals.
+    #[serde(with = "humantime_serde")]
+    pub stale_after: Duration,
+    pub robust_z: RobustZConfig,
+}
+
+impl Default for DetectConfig {
+    fn default() -> Self {
+        Self {
+            rules_file: None,
+            stale_after: Duration::from_secs(30),
+            robust_z: RobustZConfig::default(),
+        }
+    }
+}
+
+impl DetectConfig {
+    /// Whether detectors can be made of it; the rules file is read.
+    ///
+    /// # Errors
+    /// A value out of its range, or a rules file that cannot be used.
+    pub fn check(&self) -> Result<(), DetectError> {
+        if self.stale_after < Duration::from_secs(1) {
+            return Err(DetectError::Config {
+                key: "detect.stale_after",
+                what: "must be at least 1s".into(),
+            });
+        }
+        self.robust_z.check()?;
+        Rules::load(self.rules_file.as_deref())?;
+        Ok(())
+    }
+}
+
+/// Why detectors cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum DetectError {
+    /// A value that the key cannot have.
+    #[error("{key}: {what}")]
+    Config { key: &'static str, what: String },
+    /// The rules cannot be used.
+    #[error(transparent)]
+    Rules(#[from] RulesError),
+}
+
+/// The detectors that the configuration asks for, fresh: each shard has its own.
+///
+/// # Errors
+/// As [`DetectConfig::check`].
+pub fn enabled(config: &DetectConfig) -> Result<Vec<Box<dyn Detector>>, DetectError> {
+    config.check()?;
+    let mut list: Vec<Box<dyn Detector>> = vec![
+        Box::new(Stale::new(config.stale_after)),
+        Box::new(Rules::load(config.rules_file.as_deref())?),
+    ];
+    if config.robust_z.enabled {
+        list.push(Box::new(RobustZ::new(config.robust_z.clone())));
+    }
+    Ok(list)
+}
 
 /// A finding's identity and content. Findings with the same detector, rule and subject are the
 /// same anomaly.
@@ -39,7 +130,37 @@ pub enum Edge {
     /// It began.
     Fire(Finding),
     /// It ended: the same rule, node and series as the finding that began it.
-    Clear { rule: Arc<str>, node: Arc<NodeKey>, series: Option<Arc<Series>>, time_ms: i64 },
+    Clear {
+        rule: Arc<str>,
+        node: Arc<NodeKey>,
+        series: Option<Arc<Series>>,
+        time_ms: i64,
+        reason: ClearReason,
+    },
+}
+
+/// Why something is no longer wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ClearReason {
+    /// Samples say that it is over.
+    Recovered,
+    /// What was unusual has lasted so long that it is the usual.
+    Learned,
+    /// The series ended: the thing measured is gone, or can no longer be read.
+    Gone,
+    /// The rule that found it is no longer there.
+    Retired,
+}
+
+impl fmt::Display for ClearReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Recovered => "recovered",
+            Self::Learned => "became usual",
+            Self::Gone => "series ended",
+            Self::Retired => "rule was removed",
+        })
+    }
 }
 
 /// One tick of a layout.
@@ -68,6 +189,7 @@ pub trait Detector: Send {
     fn name(&self) -> &'static str;
 
     /// An anomaly of this detector that was open when the process ended: it counts as fired.
+    /// Called before the first tick.
     fn restore(&mut self, anomaly: &v1::Anomaly, node: &Arc<NodeKey>, series: Option<&Arc<Series>>);
 
     /// Looks at a tick. Ticks of one layout come in the order of their arrival, which is nearly
@@ -77,6 +199,45 @@ pub trait Detector: Send {
     /// Called about once a second with the aggregator's clock, for what shows by absence.
     fn elapse(&mut self, now_ms: i64, nodes: &[NodeStatus], edges: &mut Vec<Edge>);
 
-    /// Series of these are gone (node removed): forget them.
+    /// The node was removed: forget it. Says nothing of what was open on it.
     fn forget(&mut self, node: NodeId);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_make_every_detector_and_switches_leave_one_out() {
+        let names = |config: &DetectConfig| {
+            let list = enabled(config).expect("usable");
+            list.iter().map(|d| d.name()).collect::<Vec<_>>()
+        };
+        let mut config = DetectConfig::default();
+        assert_eq!(names(&config), ["stale", "rules", "robust_z"]);
+        config.robust_z.enabled = false;
+        assert_eq!(names(&config), ["stale", "rules"]);
+    }
+
+    #[test]
+    fn config_is_read_strictly_and_checked() {
+        let text = "stale_after = \"1m\"\n[robust_z]\nthreshold = 8.0\nmemory = \"2days\"";
+        let config: DetectConfig = toml::from_str(text).expect("valid");
+        assert_eq!(config.stale_after, Duration::from_secs(60));
+        assert_eq!(config.robust_z.memory, Duration::from_secs(2 * 86_400));
+        config.check().expect("in range");
+        let again: DetectConfig =
+            toml::from_str(&toml::to_string(&config).expect("writable")).expect("readable");
+        assert_eq!(again, config);
+        assert!(toml::from_str::<DetectConfig>("stale = \"1m\"").is_err());
+
+        let bad = DetectConfig { stale_after: Duration::ZERO, ..DetectConfig::default() };
+        assert_eq!(
+            bad.check().expect_err("zero").to_string(),
+            "detect.stale_after: must be at least 1s"
+        );
+        let missing = PathBuf::from("/nonexistent/rules.toml");
+        let bad = DetectConfig { rules_file: Some(missing), ..DetectConfig::default() };
+        assert!(bad.check().expect_err("missing").to_string().contains("/nonexistent/rules.toml"));
+    }
 }
