@@ -240,4 +240,16 @@ mod tests {
         let bad = DetectConfig { rules_file: Some(missing), ..DetectConfig::default() };
         assert!(bad.check().expect_err("missing").to_string().contains("/nonexistent/rules.toml"));
     }
+
+    #[test]
+    fn rules_file_is_read_and_its_errors_name_it() {
+        let dir = tempfile::tempdir().expect("temporary directory");
+        let path = dir.path().join("site.toml");
+        let config = DetectConfig { rules_file: Some(path.clone()), ..DetectConfig::default() };
+        std::fs::write(&path, "disabled = [\"DiskBusy\"]").expect("written");
+        assert_eq!(enabled(&config).expect("usable").len(), 3);
+        std::fs::write(&path, "disabled = [\"NoSuchRule\"]").expect("written");
+        let error = enabled(&config).err().expect("refused").to_string();
+        assert!(error.contains("site.toml") && error.contains("NoSuchRule"), "{error}");
+    }
 }

@@ -23,6 +23,16 @@ pub(super) struct OpenSet<K> {
     open: FxHashMap<K, Open>,
     /// Node time of each node's last tick.
     latest_ms: FxHashMap<NodeId, i64>,
+    /// Restored findings that nothing can clear but the next sweep.
+    retired: Vec<Retired>,
+}
+
+#[derive(Debug)]
+struct Retired {
+    rule: Arc<str>,
+    node: Arc<NodeKey>,
+    series: Option<Arc<Series>>,
+    reason: ClearReason,
 }
 
 #[derive(Debug)]
@@ -36,7 +46,8 @@ struct Open {
 
 impl<K> Default for OpenSet<K> {
     fn default() -> Self {
-        Self { open: FxHashMap::default(), latest_ms: FxHashMap::default() }
+        let (open, latest_ms) = (FxHashMap::default(), FxHashMap::default());
+        Self { open, latest_ms, retired: Vec::new() }
     }
 }
 
@@ -66,6 +77,18 @@ impl<K: Hash + Eq + Copy> OpenSet<K> {
         self.open.insert(key, Open { rule, series, last_ms: None, interval_ms });
     }
 
+    /// It had fired before the restart and is not judged any more.
+    pub(super) fn retired(
+        &mut self,
+        rule: &str,
+        node: &Arc<NodeKey>,
+        series: Option<&Arc<Series>>,
+        reason: ClearReason,
+    ) {
+        let (rule, node) = (rule.into(), Arc::clone(node));
+        self.retired.push(Retired { rule, node, series: series.cloned(), reason });
+    }
+
     /// A sample of something that is open.
     pub(super) fn seen(&mut self, key: K, time_ms: i64, interval_ms: u32) {
         if let Some(open) = self.open.get_mut(&key) {
@@ -79,8 +102,12 @@ impl<K: Hash + Eq + Copy> OpenSet<K> {
         self.open.remove(&key).map(|open| open.end(time_ms, reason))
     }
 
-    /// Clears what is open on series that are gone, and tells which.
-    pub(super) fn sweep(&mut self, edges: &mut Vec<Edge>) -> Vec<(NodeId, K)> {
+    /// Clears what is open on series that are gone, and tells which; `now_ms` is the
+    /// aggregator's time.
+    pub(super) fn sweep(&mut self, now_ms: i64, edges: &mut Vec<Edge>) -> Vec<(NodeId, K)> {
+        edges.extend(self.retired.drain(..).map(|Retired { rule, node, series, reason }| {
+            Edge::Clear { rule, node, series, time_ms: now_ms, reason }
+        }));
         let mut gone = Vec::new();
         self.open.retain(|&key, open| {
             let Some(&latest) = self.latest_ms.get(&open.series.node.id) else {
@@ -101,6 +128,7 @@ impl<K: Hash + Eq + Copy> OpenSet<K> {
     pub(super) fn forget(&mut self, node: NodeId) {
         self.open.retain(|_, open| open.series.node.id != node);
         self.latest_ms.remove(&node);
+        self.retired.retain(|r| r.node.id != node);
     }
 }
 

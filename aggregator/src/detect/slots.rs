@@ -80,10 +80,10 @@ impl<K: Hash + Eq + Copy, E, S: State> NodeSlots<K, E, S> {
     }
 
     fn add(&mut self, layout: LayoutId, compiled: Vec<(K, E)>) -> usize {
-        if self.plans.len() >= MAX_PLANS {
-            if let Some(oldest) = (0..self.plans.len()).min_by_key(|&i| self.plans[i].used) {
-                self.plans.swap_remove(oldest);
-            }
+        if self.plans.len() >= MAX_PLANS
+            && let Some(oldest) = (0..self.plans.len()).min_by_key(|&i| self.plans[i].used)
+        {
+            self.plans.swap_remove(oldest);
         }
         let entries = compiled.into_iter().map(|(key, entry)| (entry, self.slot(key))).collect();
         self.plans.push(Plan { layout, used: self.uses, entries });

@@ -33,12 +33,7 @@ impl Stale {
     #[must_use]
     pub fn new(after: Duration) -> Self {
         let after_ms = i64::try_from(after.as_millis()).unwrap_or(i64::MAX);
-        Self {
-            rule: Self::RULE.into(),
-            after_ms,
-            fired: FxHashSet::default(),
-            listening: None,
-        }
+        Self { rule: Self::RULE.into(), after_ms, fired: FxHashSet::default(), listening: None }
     }
 
     fn limit_ms(&self, interval_ms: u32) -> i64 {

@@ -137,8 +137,6 @@ pub struct RobustZ {
     low: Arc<str>,
     nodes: FxHashMap<NodeId, NodeState>,
     open: OpenSet<SeriesId>,
-    /// Restored findings without a series, or of a rule that is not here.
-    retired: Vec<(Arc<str>, Arc<NodeKey>, Option<Arc<Series>>)>,
 }
 
 impl RobustZ {
@@ -149,7 +147,7 @@ impl RobustZ {
     pub fn new(config: RobustZConfig) -> Self {
         let [high, low] = Self::RULES.map(Arc::from);
         let (nodes, open) = (FxHashMap::default(), OpenSet::default());
-        Self { config, high, low, nodes, open, retired: Vec::new() }
+        Self { config, high, low, nodes, open }
     }
 }
 
@@ -166,8 +164,8 @@ impl Detector for RobustZ {
     ) {
         let rule = [&self.high, &self.low].into_iter().find(|r| ***r == *anomaly.rule);
         let (Some(rule), Some(series)) = (rule, series) else {
-            let rule = anomaly.rule.as_str().into();
-            self.retired.push((rule, Arc::clone(node), series.cloned()));
+            let reason = if rule.is_some() { ClearReason::Gone } else { ClearReason::Retired };
+            self.open.retired(&anomaly.rule, node, series, reason);
             return;
         };
         let high = Arc::ptr_eq(rule, &self.high);
@@ -178,7 +176,7 @@ impl Detector for RobustZ {
     }
 
     fn observe(&mut self, tick: &Tick<'_>, edges: &mut Vec<Edge>) {
-        let Self { config, high: high_rule, low: low_rule, nodes, open, .. } = self;
+        let Self { config, high: high_rule, low: low_rule, nodes, open } = self;
         let layout = tick.layout;
         open.tick(&layout.node, tick.time_ms);
         let NodeState { slots, budget } = nodes.entry(layout.node.id).or_default();
@@ -231,11 +229,7 @@ impl Detector for RobustZ {
     }
 
     fn elapse(&mut self, now_ms: i64, _nodes: &[NodeStatus], edges: &mut Vec<Edge>) {
-        for (rule, node, series) in self.retired.drain(..) {
-            let reason = ClearReason::Gone;
-            edges.push(Edge::Clear { rule, node, series, time_ms: now_ms, reason });
-        }
-        for (node, series) in self.open.sweep(edges) {
+        for (node, series) in self.open.sweep(now_ms, edges) {
             if let Some(model) = self.nodes.get_mut(&node).and_then(|n| n.slots.get_mut(series)) {
                 *model = Model::default();
             }
@@ -245,7 +239,6 @@ impl Detector for RobustZ {
     fn forget(&mut self, node: NodeId) {
         self.nodes.remove(&node);
         self.open.forget(node);
-        self.retired.retain(|(_, of, _)| of.id != node);
     }
 }
 

@@ -38,7 +38,12 @@ const MAX_VALUE: f64 = 1e30;
 pub(super) enum Verdict {
     Nothing,
     /// Far enough and long enough. It is the caller's to say [`Model::fire`].
-    Unusual { high: bool, value: f64, expected: f64, score: f64 },
+    Unusual {
+        high: bool,
+        value: f64,
+        expected: f64,
+        score: f64,
+    },
     Clear(ClearReason),
 }
 
@@ -100,7 +105,13 @@ impl State for Model {
 
 impl Model {
     /// As far as a finding tells it.
-    pub(super) fn restored(value: f64, expected: f64, score: f64, high: bool, time_ms: i64) -> Self {
+    pub(super) fn restored(
+        value: f64,
+        expected: f64,
+        score: f64,
+        high: bool,
+        time_ms: i64,
+    ) -> Self {
         let mut model = Self { location: narrow(expected), ..Self::default() };
         if score > 0.0 {
             model.spread = narrow((value - expected).abs() / score) / NORMAL;
@@ -248,14 +259,7 @@ impl Model {
         Verdict::Clear(ClearReason::Learned)
     }
 
-    fn unusual(
-        &self,
-        config: &RobustZConfig,
-        floor: f32,
-        time_ms: i64,
-        x: f32,
-        z: f32,
-    ) -> bool {
+    fn unusual(&self, config: &RobustZConfig, floor: f32, time_ms: i64, x: f32, z: f32) -> bool {
         if z.abs() < config.threshold || self.changes < MIN_CHANGES || !self.warm(config, time_ms) {
             return false;
         }

@@ -67,8 +67,6 @@ pub struct Rules {
     by_metric: FxHashMap<String, Vec<u16>>,
     nodes: FxHashMap<NodeId, NodeSlots<Key, Entry, Watch>>,
     open: OpenSet<Key>,
-    /// Restored findings that nothing watches any more.
-    retired: Vec<(Arc<str>, Arc<NodeKey>, Option<Arc<Series>>, ClearReason)>,
 }
 
 impl Rules {
@@ -92,7 +90,7 @@ impl Rules {
             by_metric.entry(rule.metric.clone()).or_default().push(number);
         }
         let (nodes, open) = (FxHashMap::default(), OpenSet::default());
-        Self { rules, by_metric, nodes, open, retired: Vec::new() }
+        Self { rules, by_metric, nodes, open }
     }
 }
 
@@ -114,22 +112,19 @@ impl Detector for Rules {
                 *self.nodes.entry(node.id).or_default().state(key) = Watch::fired();
                 self.open.restored(key, &rule.name, series);
             }
-            (found, series) => {
-                let reason =
-                    if found.is_some() { ClearReason::Gone } else { ClearReason::Retired };
-                let rule = anomaly.rule.as_str().into();
-                self.retired.push((rule, Arc::clone(node), series.cloned(), reason));
+            (Some(_), None) => {
+                self.open.retired(&anomaly.rule, node, series, ClearReason::Gone);
             }
+            (None, _) => self.open.retired(&anomaly.rule, node, series, ClearReason::Retired),
         }
     }
 
     fn observe(&mut self, tick: &Tick<'_>, edges: &mut Vec<Edge>) {
-        let Self { rules, by_metric, nodes, open, .. } = self;
+        let Self { rules, by_metric, nodes, open } = self;
         let layout = tick.layout;
         open.tick(&layout.node, tick.time_ms);
         let slots = nodes.entry(layout.node.id).or_default();
-        let (entries, watches) =
-            slots.resolve(layout.id, || compile(rules, by_metric, layout));
+        let (entries, watches) = slots.resolve(layout.id, || compile(rules, by_metric, layout));
         for (entry, slot) in entries {
             let rule = &rules[usize::from(entry.rule)];
             let Some(reading) = read(rule, entry, tick.values) else { continue };
@@ -153,10 +148,7 @@ impl Detector for Rules {
     }
 
     fn elapse(&mut self, now_ms: i64, _nodes: &[NodeStatus], edges: &mut Vec<Edge>) {
-        for (rule, node, series, reason) in self.retired.drain(..) {
-            edges.push(Edge::Clear { rule, node, series, time_ms: now_ms, reason });
-        }
-        for (node, key) in self.open.sweep(edges) {
+        for (node, key) in self.open.sweep(now_ms, edges) {
             if let Some(watch) = self.nodes.get_mut(&node).and_then(|n| n.get_mut(key)) {
                 *watch = Watch::default();
             }
@@ -166,7 +158,6 @@ impl Detector for Rules {
     fn forget(&mut self, node: NodeId) {
         self.nodes.remove(&node);
         self.open.forget(node);
-        self.retired.retain(|(_, of, ..)| of.id != node);
     }
 }
 

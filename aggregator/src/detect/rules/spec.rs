@@ -241,12 +241,11 @@ fn rule(file: &str, number: usize, table: toml::Table) -> Result<Rule, RulesErro
             return Err(fail(key, format!("is not known, only {} are", KEYS.join(", "))));
         }
     }
-    let spec: RuleSpec =
-        toml::Value::Table(table).try_into().map_err(|e: toml::de::Error| {
-            let text = e.to_string();
-            let key = KEYS.iter().find(|k| text.contains(&format!("`{k}`")));
-            fail(key.unwrap_or(&"rule"), squeeze(&e))
-        })?;
+    let spec: RuleSpec = toml::Value::Table(table).try_into().map_err(|e: toml::de::Error| {
+        let text = e.to_string();
+        let key = KEYS.iter().find(|k| text.contains(&format!("`{k}`")));
+        fail(key.unwrap_or(&"rule"), squeeze(&e))
+    })?;
     checked(spec).map_err(|(key, what)| fail(key, what))
 }
 

@@ -141,8 +141,7 @@ fn ratio_without_a_divisor_has_no_value() {
 
 #[test]
 fn gate_must_hold_and_ends_it_when_it_does_not() {
-    let gated =
-        "when = [{ metric = \"g\", op = \"==\", value = 1 }]\nop = \">\"\nthreshold = 10";
+    let gated = "when = [{ metric = \"g\", op = \"==\", value = 1 }]\nop = \">\"\nthreshold = 10";
     let labels = [("dev", "a")];
     let columns = vec![series(1, "m", &labels), series(2, "g", &labels)];
     let mut bench = Bench::new(rules(gated), columns);
