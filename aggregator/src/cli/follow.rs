@@ -4,6 +4,7 @@
 //! was slow, the past is asked for again, and only what is new in it is printed.
 
 use std::collections::BTreeSet;
+use std::error::Error;
 use std::io::Write;
 
 use sextant_proto::v1::subscribe_response::Message;
@@ -36,7 +37,8 @@ pub(super) async fn run(
         };
         let reason = match outcome {
             Ok(()) => "the aggregator ended the stream".into(),
-            Err(error @ (CliError::Unavailable { .. } | CliError::Connect(_))) => chain(&error),
+            Err(CliError::Unavailable { reason, .. }) => reason,
+            Err(CliError::Connect(error)) => chain(&error),
             Err(error) => return Err(error),
         };
         if !lost {
@@ -177,8 +179,8 @@ impl Seen {
 }
 
 /// An error and all that it came from, on one line.
-fn chain(error: &CliError) -> String {
-    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |e| e.source());
+fn chain(error: &dyn Error) -> String {
+    let causes = std::iter::successors(Some(error), |&error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 

@@ -54,14 +54,11 @@ pub enum CliError {
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// The connection was there and went.
-    #[error("aggregator at {endpoint} does not answer: {reason}")]
+    #[error("reach the aggregator at {endpoint}: {reason}")]
     Unavailable { endpoint: String, reason: String },
     /// The aggregator's own word: a bad selector, no permission.
-    #[error("{0}")]
+    #[error("get an answer: {0}")]
     Refused(String),
-    /// An argument that cannot be meant.
-    #[error("{0}")]
-    Argument(String),
     /// The output cannot be written.
     #[error("write the answer")]
     Output(#[from] io::Error),
@@ -72,7 +69,8 @@ pub enum CliError {
 /// # Errors
 /// [`CliError`] says what stood in the way; nothing about it was printed.
 pub async fn run(command: Command, out: &mut (impl Write + Send)) -> Result<(), CliError> {
-    run_in(command, &Context::of_process(), out).await
+    // Standard output would write line by line.
+    run_in(command, &Context::of_process(), &mut io::BufWriter::new(out)).await
 }
 
 async fn run_in(

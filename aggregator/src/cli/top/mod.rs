@@ -102,7 +102,7 @@ async fn refresh_forever(
                 None
             }
             // The channel connects again by itself.
-            Err(error @ CliError::Unavailable { .. }) => Some(error.to_string()),
+            Err(error @ CliError::Unavailable { .. }) => Some(format!("failed to {error}")),
             Err(error) => return Err(error),
         };
         draw(&nodes, trouble.as_deref(), &client.endpoint, context, out)?;

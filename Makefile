@@ -1,0 +1,18 @@
+# A thin front: each target is one command that also works without make.
+.PHONY: help up test lint bench
+
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+up: ## build, then run an aggregator and an agent on this machine until Ctrl-C
+	cargo build --release --locked --bin sextant-agent --bin sextant-aggregator
+	@manifests/local/up
+
+test: ## install what tests need, then formatting, lints, all tests and the manifests
+	.ci/run
+
+lint: ## formatting and lints
+	.ci/run format lint docs
+
+bench: ## measure; what to measure goes into ARGS="..."
+	cargo run --release --locked -p sextant-bench -- $(ARGS)
