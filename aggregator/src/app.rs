@@ -203,7 +203,7 @@ impl Parts {
         drop((shards, shared, writer));
         let joined = tokio::task::spawn_blocking(move || {
             let threads = shard_threads.into_iter().chain([writer_thread]);
-            threads.fold(true, |fine, thread| thread.join().is_ok() && fine)
+            threads.filter_map(|thread| thread.join().err()).count()
         });
         tokio::pin!(joined);
         let joined = if let Ok(joined) = tokio::time::timeout(STOP_DEADLINE, &mut joined).await {
@@ -212,7 +212,7 @@ impl Parts {
             abandon.cancel();
             joined.await
         };
-        anyhow::ensure!(joined?, "a thread of the pipeline panicked");
+        anyhow::ensure!(joined? == 0, "a thread of the pipeline panicked");
         if abandon.is_cancelled() {
             warn!("stopped without storing everything: the store did not take it");
         } else {

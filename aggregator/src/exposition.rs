@@ -98,12 +98,14 @@ fn families(queries: &Queries, filter: &Filter) -> std::collections::BTreeMap<Ar
 fn header(queries: &Queries, name: &str, series: &Family, out: &mut String) {
     let descriptor = queries.catalog.descriptor(name);
     if let Some(help) = descriptor.map(|d| d.help).filter(|h| !h.is_empty()) {
-        let _ = write!(out, "# HELP {name} ");
+        put(out, format_args!("# HELP {name} "));
         escape(out, &help, false);
         out.push('\n');
     }
     let counter = series.first().is_some_and(|(s, _)| s.kind == MetricKind::Counter);
-    let _ = writeln!(out, "# TYPE {name} {}", if counter { "counter" } else { "gauge" });
+    let kind = if counter { "counter" } else { "gauge" };
+    put(out, format_args!("# TYPE {name} {kind}
+"));
 }
 
 /// What the aggregator itself knows of nodes and anomalies.
@@ -111,7 +113,7 @@ fn own_families(queries: &Queries, out: &mut String) {
     let anomalies = queries.episodes.open();
     if !anomalies.is_empty() {
         let name = "sextant_anomaly_active";
-        let _ = write!(out, "# HELP {name} An anomaly that is open; gone when it closes.\n# TYPE {name} gauge\n");
+        put(out, format_args!("# HELP {name} An anomaly that is open; gone when it closes.\n# TYPE {name} gauge\n"));
         for a in &anomalies {
             let severity = Severity::try_from(a.severity).unwrap_or_default();
             let severity = severity.as_str_name().trim_start_matches("SEVERITY_").to_ascii_lowercase();
@@ -135,7 +137,7 @@ fn own_families(queries: &Queries, out: &mut String) {
         if nodes.is_empty() {
             return;
         }
-        let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} gauge\n");
+        put(out, format_args!("# HELP {name} {help}\n# TYPE {name} gauge\n"));
         for node in &nodes {
             let labels = [("cluster", &*node.cluster), ("node", &*node.name)];
             sample(out, name, labels.into_iter(), value(node));
@@ -169,15 +171,20 @@ fn sample<'a>(out: &mut String, name: &str, labels: impl Iterator<Item = (&'a st
     out.push('\n');
 }
 
+/// Formats into a string.
+pub(crate) fn put(out: &mut String, text: std::fmt::Arguments<'_>) {
+    out.write_fmt(text).expect("a String takes all that is written");
+}
+
 fn number(out: &mut String, value: f64) {
     if value.is_nan() {
         out.push_str("NaN");
     } else if value.is_infinite() {
         out.push_str(if value > 0.0 { "+Inf" } else { "-Inf" });
     } else if value != 0.0 && !(1e-4..1e16).contains(&value.abs()) {
-        let _ = write!(out, "{value:e}");
+        put(out, format_args!("{value:e}"));
     } else {
-        let _ = write!(out, "{value}");
+        put(out, format_args!("{value}"));
     }
 }
 

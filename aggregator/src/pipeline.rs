@@ -399,12 +399,11 @@ impl Shard {
         self.idle_checked_ms = now;
         for live in self.layouts.values() {
             let mut head = live.head.lock();
-            if head.is_idle(now - IDLE_MS) {
-                if let Some(chunk) = head.seal() {
+            if head.is_idle(now - IDLE_MS)
+                && let Some(chunk) = head.seal() {
                     drop(head);
                     self.shared.writer.send(Write::Seal(Arc::clone(live), chunk));
                 }
-            }
         }
     }
 }

@@ -1,10 +1,11 @@
 //! The aggregator's own numbers: plain atomics, rendered at `/metrics/self`.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
+
+use crate::exposition::put;
 
 /// A number that only grows.
 #[derive(Debug, Default)]
@@ -96,7 +97,7 @@ impl Stats {
     pub fn render(&self, sizes: &Sizes) -> String {
         let mut out = String::with_capacity(4096);
         let mut one = |name: &str, kind: &str, help: &str, value: f64| {
-            let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n");
+            put(&mut out, format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n"));
         };
         let counter = |c: &Counter| c.get() as f64;
         let gauge = |g: &Gauge| g.get() as f64;
@@ -125,9 +126,9 @@ impl Stats {
         one("process_resident_memory_bytes", "gauge", "Resident memory of the aggregator.", sizes.resident_bytes as f64);
         one("process_cpu_seconds_total", "counter", "CPU time of the aggregator.", sizes.cpu_seconds);
         let mut reasons = |name: &str, help: &str, reasons: &Reasons| {
-            let _ = write!(out, "# HELP {name} {help}\n# TYPE {name} counter\n");
+            put(&mut out, format_args!("# HELP {name} {help}\n# TYPE {name} counter\n"));
             for (reason, count) in reasons.0.lock().iter() {
-                let _ = writeln!(out, "{name}{{reason=\"{reason}\"}} {count}");
+                put(&mut out, format_args!("{name}{{reason=\"{reason}\"}} {count}\n"));
             }
         };
         reasons("sextant_ingest_frames_refused_total", "Frames refused.", &self.frames_refused);

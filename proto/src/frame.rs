@@ -105,13 +105,11 @@ impl Encoder {
             FramePayload { layout, ticks_ms: deltas.collect(), columns: columns.freeze(), events };
         self.plain.clear();
         payload.encode(&mut self.plain).expect("a BytesMut grows");
-        if self.plain.len() >= MIN_COMPRESS_BYTES {
-            if let Ok(packed) = self.compressor.compress(&self.plain) {
-                if packed.len() < self.plain.len() {
+        if self.plain.len() >= MIN_COMPRESS_BYTES
+            && let Ok(packed) = self.compressor.compress(&self.plain)
+                && packed.len() < self.plain.len() {
                     return frame(Codec::PlainZstd, packed.into());
                 }
-            }
-        }
         frame(Codec::Plain, Bytes::copy_from_slice(&self.plain))
     }
 }

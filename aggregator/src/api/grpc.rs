@@ -269,7 +269,7 @@ fn pick(selector: &Selector, samples: &Samples) -> Option<subscribe_response::Me
         }
     }
     let any = !found.is_empty();
-    any.then(|| subscribe_response::Message::Samples(InstantResponse { samples: found }))
+    any.then_some(subscribe_response::Message::Samples(InstantResponse { samples: found }))
 }
 
 fn wire_sample(sample: Sample) -> InstantSample {

@@ -80,7 +80,7 @@ impl Queries {
 
     /// The samples of some series as they were read.
     fn samples(&self, series: &[Arc<Series>], start_ms: i64, end_ms: i64) -> Result<Vec<Points>, QueryError> {
-        let mut layouts: BTreeMap<LayoutId, (Arc<Live>, Vec<(SeriesId, usize)>)> = BTreeMap::new();
+        let mut layouts: BTreeMap<LayoutId, Wanted> = BTreeMap::new();
         for one in series {
             for (live, column) in self.catalog.placements(one.id) {
                 let slot = layouts.entry(live.layout.id).or_insert_with(|| (live, Vec::new()));
@@ -124,6 +124,9 @@ impl Queries {
     }
 }
 
+/// A layout, and the series that are wanted of it with their columns.
+type Wanted = (Arc<Live>, Vec<(SeriesId, usize)>);
+
 /// Series that are read together.
 const GROUP: usize = 256;
 
@@ -145,12 +148,11 @@ fn step(points: Points, start_ms: i64, end_ms: i64, step_ms: i64) -> Points {
         while points.times_ms.get(next).is_some_and(|t| *t <= at) {
             next += 1;
         }
-        if let Some(last) = next.checked_sub(1) {
-            if at - points.times_ms[last] < LOOKBACK_MS {
+        if let Some(last) = next.checked_sub(1)
+            && at - points.times_ms[last] < LOOKBACK_MS {
                 out.times_ms.push(at);
                 out.values.push(points.values[last]);
             }
-        }
         at += step_ms;
     }
     out

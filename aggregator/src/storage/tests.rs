@@ -46,11 +46,12 @@ pub(super) fn frames(spool: u32, seqs: std::ops::RangeInclusive<u64>, layout: u3
 pub(super) fn chunk(layout: u32, seqs: std::ops::RangeInclusive<u64>, start_ms: i64) -> Chunk {
     let (first_seq, last_seq) = (*seqs.start(), *seqs.end());
     let ticks = i32::try_from((last_seq - first_seq + 1) * 10).expect("small");
+    let count = usize::try_from(ticks).expect("small");
     let odd = [-0.0, ABSENT, f64::from_bits(0x7ff8_dead_beef_0001), f64::NEG_INFINITY];
     let columns = vec![
-        vec![f64::from(layout); ticks as usize],
+        vec![f64::from(layout); count],
         (0..ticks).map(|t| f64::from(t) * 0.1).collect(),
-        (0..ticks as usize).map(|t| odd[t % odd.len()]).collect(),
+        (0..count).map(|t| odd[t % odd.len()]).collect(),
     ];
     let ticks_ms = (0..i64::from(ticks)).map(|t| start_ms + t * 1000).collect();
     Chunk { layout, spool: layout, first_seq, last_seq, ticks_ms, columns }

@@ -54,7 +54,7 @@ impl Running {
 
     pub async fn stop(self) {
         drop(self.queries);
-        drop(self.stop.send(()));
+        assert!(self.stop.send(()).is_ok(), "it still runs");
         self.task.await.expect("no panic").expect("clean stop");
     }
 
