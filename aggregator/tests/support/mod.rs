@@ -9,6 +9,7 @@ use prost::Message as _;
 use sextant_aggregator::app::App;
 use sextant_aggregator::config::Config;
 use sextant_aggregator::query::Queries;
+use sextant_proto::client::ClientConfig;
 use sextant_proto::frame::Encoder;
 use sextant_proto::layout;
 use sextant_proto::v1::query_client::QueryClient;
@@ -123,7 +124,17 @@ pub fn record(layout: &Layout) -> LayoutRecord {
 
 impl Agent {
     pub async fn connect(endpoint: &str, hello: Hello) -> Result<Self, Status> {
-        let channel = channel(endpoint).await?;
+        Self::open(ClientConfig { endpoint: endpoint.into(), ..ClientConfig::default() }, hello).await
+    }
+
+    pub async fn connect_as(endpoint: &str, hello: Hello, token: &Path) -> Result<Self, Status> {
+        let token_file = Some(token.to_owned());
+        let client = ClientConfig { endpoint: endpoint.into(), token_file, ..ClientConfig::default() };
+        Self::open(client, hello).await
+    }
+
+    async fn open(client: ClientConfig, hello: Hello) -> Result<Self, Status> {
+        let channel = client.connect().await.map_err(|e| Status::unavailable(e.to_string()))?;
         let (requests, stream) = mpsc::channel(1024);
         let first = PushRequest { message: Some(push_request::Message::Hello(hello)) };
         requests.send(first).await.expect("open");

@@ -1,0 +1,166 @@
+//! `/metrics` and its neighbours against promtool, a real Prometheus, and tokens.
+
+mod support;
+
+use std::io::Write as _;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use support::{Agent, Running, config, hello, now_ms, test_layout};
+
+/// GET by hand: status line, headers and body.
+async fn get(base: &str, path: &str, token: Option<&str>) -> (u16, String) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let addr = base.trim_start_matches("http://");
+    let mut stream = tokio::net::TcpStream::connect(addr).await.unwrap();
+    let token = token.map(|t| format!("Authorization: Bearer {t}\r\n")).unwrap_or_default();
+    let request = format!("GET {path} HTTP/1.0\r\nHost: x\r\n{token}\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+}
+
+fn program(name: &str) -> Command {
+    #[expect(clippy::disallowed_methods, reason = "a real peer is part of the test")]
+    Command::new(name)
+}
+
+fn promtool(text: &str) {
+    let mut child = program("promtool")
+        .args(["check", "metrics"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("promtool is installed: run .ci/deps");
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "promtool: {said}\n{text}");
+}
+
+struct Kill(Child);
+
+impl Drop for Kill {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exposition_is_what_promtool_and_filters_want() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::start(config(dir.path())).await;
+    let mut agent = Agent::connect(&running.grpc, hello("a", "s")).await.unwrap();
+    let layout = test_layout(2);
+    agent.layout(&layout).await;
+    agent.frame(1, layout.hash, now_ms(), &[1.5, f64::INFINITY]).await;
+    agent.acked(1).await;
+    let (status, text) = get(&running.http, "/metrics", None).await;
+    assert_eq!(status, 200);
+    promtool(&text);
+    let line = "test_value{cluster=\"test\",node=\"a\",i=\"0\"} 1.5\n";
+    assert!(text.contains(line), "{text}");
+    assert!(text.contains("i=\"1\"} +Inf\n"), "{text}");
+    assert!(text.contains("# HELP test_value A value\\nof a \\\\ test.\n# TYPE test_value gauge\n"));
+    assert!(text.contains("sextant_node_connected{cluster=\"test\",node=\"a\"} 1\n"));
+
+    let (_, one) = get(&running.http, "/metrics?match[]=test_value%7Bi=%220%22%7D", None).await;
+    assert!(one.contains(line) && !one.contains("i=\"1\"") && !one.contains("sextant_node"), "{one}");
+    let (_, none) = get(&running.http, "/metrics?collect[]=gpu", None).await;
+    assert_eq!(none, "");
+    let (_, test) = get(&running.http, "/metrics?collect[]=gpu&collect[]=test", None).await;
+    assert!(test.contains(line));
+    let (status, said) = get(&running.http, "/metrics?match[]=rate(a[5m])", None).await;
+    assert!(status == 400 && said.contains("not a series selector"), "{said}");
+    assert_eq!(get(&running.http, "/metrics?math[]=a", None).await.0, 400);
+
+    let (_, own) = get(&running.http, "/metrics/self", None).await;
+    promtool(&own);
+    assert!(own.contains("sextant_ingest_samples_total 2\n"), "{own}");
+    assert_eq!(get(&running.http, "/health", None).await, (200, "ok\n".into()));
+    assert_eq!(get(&running.http, "/ready", None).await, (200, "ready\n".into()));
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_health_and_readiness_are_open_when_there_are_tokens() {
+    let dir = tempfile::tempdir().unwrap();
+    let tokens = dir.path().join("tokens.toml");
+    let (viewer, agent) = ("v".repeat(32), "a".repeat(32));
+    let text = format!(
+        "[[token]]\nname = \"v\"\ntoken = \"{viewer}\"\nrole = \"viewer\"\n\
+         [[token]]\nname = \"n1\"\ntoken = \"{agent}\"\nrole = \"agent\"\nnode = \"n1\"\n"
+    );
+    std::fs::write(&tokens, text).unwrap();
+    let mut config = config(&dir.path().join("data"));
+    config.auth.tokens_file = Some(tokens);
+    let running = Running::start(config).await;
+    for path in ["/", "/metrics", "/metrics/self"] {
+        assert_eq!(get(&running.http, path, None).await.0, 401, "{path}");
+        assert_eq!(get(&running.http, path, Some(&agent)).await.0, 403, "{path}");
+        assert_eq!(get(&running.http, path, Some(&viewer)).await.0, 200, "{path}");
+    }
+    for path in ["/health", "/ready"] {
+        assert_eq!(get(&running.http, path, None).await.0, 200, "{path}");
+    }
+    let refused = Agent::connect(&running.grpc, hello("n1", "s")).await.err().unwrap();
+    assert_eq!(refused.code(), tonic::Code::Unauthenticated);
+    let nodes = running.query().await.list_nodes(sextant_proto::v1::ListNodesRequest::default()).await;
+    assert_eq!(nodes.unwrap_err().code(), tonic::Code::Unauthenticated);
+    let token_file = dir.path().join("token");
+    std::fs::write(&token_file, &agent).unwrap();
+    for (node, fine) in [("n1", true), ("n2", false)] {
+        let connected = Agent::connect_as(&running.grpc, hello(node, node), &token_file).await;
+        assert_eq!(connected.is_ok(), fine, "{node}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn prometheus_scrapes_the_series() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::start(config(&dir.path().join("data"))).await;
+    let mut agent = Agent::connect(&running.grpc, hello("a", "s")).await.unwrap();
+    let layout = test_layout(2);
+    agent.layout(&layout).await;
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let target = running.http.trim_start_matches("http://");
+    let scrape = format!(
+        "global:\n  scrape_interval: 1s\nscrape_configs:\n- job_name: sextant\n  \
+         honor_labels: true\n  static_configs:\n  - targets: ['{target}']\n"
+    );
+    let file = dir.path().join("prometheus.yml");
+    std::fs::write(&file, scrape).unwrap();
+    let prometheus = program("prometheus")
+        .arg(format!("--config.file={}", file.display()))
+        .arg(format!("--storage.tsdb.path={}", dir.path().join("tsdb").display()))
+        .arg(format!("--web.listen-address={free}"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let _prometheus = Kill(prometheus.expect("prometheus is installed: run .ci/deps"));
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut seq = 0;
+    let answer = loop {
+        seq += 1;
+        agent.frame(seq, layout.hash, now_ms(), &[42.5, 7.0]).await;
+        agent.acked(seq).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let base = format!("http://{free}");
+        if tokio::net::TcpStream::connect(free).await.is_ok() {
+            let (_, body) = get(&base, "/api/v1/query?query=test_value", None).await;
+            if body.contains("42.5") {
+                break body;
+            }
+        }
+        assert!(Instant::now() < deadline, "Prometheus never had the series");
+    };
+    for want in ["\"cluster\":\"test\"", "\"node\":\"a\"", "\"i\":\"0\"", "\"job\":\"sextant\""] {
+        assert!(answer.contains(want), "{answer} lacks {want}");
+    }
+    running.stop().await;
+}
