@@ -55,6 +55,13 @@ impl Ticks {
         Some((tick, u64::try_from(late).unwrap_or(0)))
     }
 
+    /// Whether the next tick is later than any that was waited for, pauses of `pause_ms`
+    /// included: the clock was set back.
+    #[must_use]
+    pub fn is_far(&self, now_ms: i64, pause_ms: i64) -> bool {
+        self.due_ms.saturating_sub(now_ms) > self.interval_ms.max(pause_ms) + self.interval_ms
+    }
+
     /// Waits for a tick after `now_ms` again: the clock was set, or there is nothing to do for
     /// `pause_ms`.
     pub fn restart(&mut self, now_ms: i64, pause_ms: i64) {
@@ -135,6 +142,7 @@ mod tests {
         assert_eq!(ticks.due_ms, 10_000);
         ticks.restart(1_000, 60_000);
         assert_eq!(ticks.due_ms, 60_000);
+        assert!(!ticks.is_far(1_000, 60_000) && ticks.is_far(-11_000, 60_000));
         assert_eq!(Ticks::new(Duration::ZERO, -5).due_ms, -4);
     }
 
