@@ -1,1 +1,77 @@
-fn main() {}
+//! The process around the agent: arguments, signals and the exit code.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Parser;
+use sextant_agent::app::App;
+use sextant_agent::config::Config;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+/// Reads this node and sends what it reads to a Sextant aggregator.
+#[derive(Parser)]
+#[command(name = "sextant-agent", version)]
+struct Arguments {
+    /// TOML file; without one, every key has its default.
+    #[arg(long, value_name = "PATH")]
+    config: Option<PathBuf>,
+    /// Checks the configuration and exits.
+    #[arg(long)]
+    check: bool,
+}
+
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "what a person has asked for")]
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let config = Config::load(arguments.config.as_deref()).and_then(|config| {
+        config.check()?;
+        Ok(config)
+    });
+    let config = match config.map_err(anyhow::Error::from) {
+        Ok(config) => config,
+        Err(error) => {
+            let file = arguments.config.unwrap_or_else(|| "defaults".into());
+            eprintln!("sextant-agent: configuration ({}): {error:#}", file.display());
+            return ExitCode::from(2);
+        }
+    };
+    if arguments.check {
+        println!("configuration is valid");
+        return ExitCode::SUCCESS;
+    }
+    match run(config) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("sextant-agent: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(config: Config) -> anyhow::Result<ExitCode> {
+    sextant_agent::malloc::share_one_arena();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let code = runtime.block_on(async {
+        let _logging = sextant_proto::logging::start(&config.log, "sextant-agent")?;
+        let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+        let app = App::build(config)?;
+        let stop = CancellationToken::new();
+        let running = Box::pin(app.run(stop.cancelled()));
+        let signals = async {
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+            stop.cancel();
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        };
+        tokio::select! {
+            stopped = running => stopped.map(|_| ExitCode::SUCCESS),
+            () = signals => Ok(ExitCode::FAILURE),
+        }
+    });
+    // A read of the spool that hangs in the kernel is not waited for.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    code
+}

@@ -3,15 +3,21 @@
 //! A collector only reads: `/proc`, `/sys`, ioctls, netlink and local sockets. It starts no
 //! program, writes nothing and needs no network.
 
+pub mod agent;
 pub mod host;
 pub mod runner;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::sample::{Batch, Metric};
+use crate::stats::Stats;
+
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+const LONGEST_INTERVAL: Duration = Duration::from_secs(24 * 3600);
 
 /// Something that can be read every so often. It runs on a thread of its own, so `collect` may
 /// block; the runner owns time, deadline, success and the batch's way out.
@@ -64,14 +70,50 @@ impl Default for Paths {
 #[serde(default, deny_unknown_fields)]
 pub struct CollectorsConfig {
     pub host: host::HostConfig,
+    pub agent: agent::AgentConfig,
+}
+
+impl CollectorsConfig {
+    /// Checks the values.
+    ///
+    /// # Errors
+    /// The key and what is wrong with it.
+    pub fn check(&self) -> Result<(), String> {
+        check_interval("collectors.host.interval", self.host.interval)?;
+        check_interval("collectors.host.slow_interval", self.host.slow_interval)?;
+        check_interval("collectors.agent.interval", self.agent.interval)
+    }
+}
+
+/// Checks that a tick can come so often.
+///
+/// # Errors
+/// The key and what is wrong with it.
+pub fn check_interval(key: &str, interval: Duration) -> Result<(), String> {
+    if interval < SHORTEST_INTERVAL || interval > LONGEST_INTERVAL {
+        return Err(format!(
+            "{key} {interval:?} is not between {SHORTEST_INTERVAL:?} and {LONGEST_INTERVAL:?}"
+        ));
+    }
+    if interval.subsec_nanos() % 1_000_000 != 0 {
+        return Err(format!("{key} {interval:?} is not in whole milliseconds"));
+    }
+    Ok(())
 }
 
 /// The collectors that the configuration asks for.
 #[must_use]
-pub fn enabled(config: &CollectorsConfig, paths: &Paths) -> Vec<Box<dyn Collector>> {
+pub fn enabled(
+    config: &CollectorsConfig,
+    paths: &Paths,
+    stats: &Arc<Stats>,
+) -> Vec<Box<dyn Collector>> {
     let mut list: Vec<Box<dyn Collector>> = Vec::new();
     if config.host.enabled {
         list.push(Box::new(host::Host::new(&config.host, paths)));
+    }
+    if config.agent.enabled {
+        list.push(Box::new(agent::Agent::new(&config.agent, stats)));
     }
     list
 }

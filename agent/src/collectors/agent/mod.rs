@@ -1,0 +1,163 @@
+//! The agent itself: its collectors, its process, its spool and its uplink.
+
+mod metrics;
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
+
+use super::{CollectError, Collector};
+use crate::clock::now_ms;
+use crate::sample::{Batch, Metric};
+use crate::spool::Mode;
+use crate::stats::{CollectorStats, Health, Stats};
+
+/// The `[collectors.agent]` section.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AgentConfig {
+    pub enabled: bool,
+    #[serde(with = "humantime_serde")]
+    pub interval: Duration,
+}
+
+impl Default for AgentConfig {
+    fn default() -> Self {
+        Self { enabled: true, interval: Duration::from_secs(10) }
+    }
+}
+
+/// Reads the agent.
+pub struct Agent {
+    interval: Duration,
+    stats: Arc<Stats>,
+    system: Option<System>,
+}
+
+impl Agent {
+    #[must_use]
+    pub fn new(config: &AgentConfig, stats: &Arc<Stats>) -> Self {
+        Self { interval: config.interval, stats: Arc::clone(stats), system: System::new().ok() }
+    }
+
+    fn process(&mut self, batch: &mut Batch) {
+        let pid = Pid::from_u32(std::process::id());
+        if let Some(system) = &mut self.system {
+            system.refresh_processes_specifics(
+                ProcessesToUpdate::Some(&[pid]),
+                false,
+                ProcessRefreshKind::nothing().with_cpu().with_memory().without_tasks(),
+            );
+        }
+        let process = self.system.as_ref().and_then(|system| system.process(pid));
+        let fds = entries(Path::new("/proc/self/fd"));
+        let threads = entries(Path::new("/proc/self/task"));
+        if process.is_none() {
+            batch.fail("process", &"not found in /proc");
+        }
+        let mut node = batch.node();
+        node.set_with(&metrics::INFO, &[("version", env!("CARGO_PKG_VERSION"))], 1.0);
+        if let Some(process) = process {
+            node.set(&metrics::START_TIME, process.start_time() as f64)
+                .set(&metrics::CPU, process.accumulated_cpu_time() as f64 / 1e3)
+                .set(&metrics::RESIDENT, process.memory() as f64);
+        }
+        node.set_opt(&metrics::OPEN_FDS, fds).set_opt(&metrics::THREADS, threads);
+    }
+
+    fn spool(&self, batch: &mut Batch) {
+        let spool = self.stats.spool.stats();
+        let age = spool.oldest_ms.map_or(0, |oldest| now_ms().saturating_sub(oldest).max(0));
+        let mut node = batch.node();
+        node.set(&metrics::SPOOL_DISK, flag(spool.mode == Mode::Disk))
+            .set(&metrics::SPOOL_BYTES, spool.bytes as f64)
+            .set(&metrics::SPOOL_FRAMES, spool.frames as f64)
+            .set(&metrics::SPOOL_OLDEST, age as f64 / 1e3)
+            .set(&metrics::SPOOL_SEGMENTS, spool.segments as f64)
+            .set(&metrics::SPOOL_DAMAGED, spool.damaged_bytes as f64)
+            .set(&metrics::SPOOL_PUSHED, spool.pushed as f64);
+        let drops = spool.drops;
+        for (reason, count) in [
+            ("full", drops.full),
+            ("age", drops.age),
+            ("io", drops.io),
+            ("corrupt", drops.corrupt),
+            ("too_big", drops.too_big),
+        ] {
+            node.set_with(&metrics::SPOOL_DROPPED, &[("reason", reason)], count as f64);
+        }
+    }
+
+    fn uplink(&self, batch: &mut Batch) {
+        let uplink = &self.stats.uplink;
+        let last_ack = Some(uplink.last_ack_ms.load(Relaxed)).filter(|ms| *ms > 0);
+        let mut node = batch.node();
+        node.set(&metrics::UPLINK_CONNECTED, flag(uplink.connected.load(Relaxed)))
+            .set(&metrics::UPLINK_RECONNECTS, uplink.reconnects.load(Relaxed) as f64)
+            .set(&metrics::UPLINK_SENT, uplink.sent.load(Relaxed) as f64)
+            .set(&metrics::UPLINK_SENT_BYTES, uplink.sent_bytes.load(Relaxed) as f64)
+            .set(&metrics::UPLINK_ACKED, uplink.acked.load(Relaxed) as f64)
+            .set(&metrics::UPLINK_UNACKED, uplink.unacked.load(Relaxed) as f64)
+            .set_opt(&metrics::UPLINK_LAST_ACK, last_ack.map(|ms| ms as f64 / 1e3));
+        for (reason, count) in uplink.refused() {
+            node.set_with(&metrics::UPLINK_REFUSED, &[("reason", reason)], count as f64);
+        }
+    }
+}
+
+impl Collector for Agent {
+    fn name(&self) -> &'static str {
+        "agent"
+    }
+
+    fn metrics(&self) -> &'static [&'static Metric] {
+        metrics::ALL
+    }
+
+    fn tiers(&self) -> Vec<Duration> {
+        vec![self.interval]
+    }
+
+    fn collect(&mut self, _tier: usize, batch: &mut Batch) -> Result<(), CollectError> {
+        self.process(batch);
+        self.spool(batch);
+        self.uplink(batch);
+        for collector in self.stats.collectors() {
+            self::collector(&collector, batch);
+        }
+        Ok(())
+    }
+}
+
+fn collector(stats: &CollectorStats, batch: &mut Batch) {
+    let up = match stats.health() {
+        Health::Unknown => None,
+        health => Some(flag(health == Health::Up)),
+    };
+    let success = Some(stats.last_success_ms.load(Relaxed)).filter(|ms| *ms > 0);
+    let mut entity = batch.entity("collector", &[("collector", stats.name)]);
+    entity
+        .set_opt(&metrics::COLLECTOR_UP, up)
+        .set(&metrics::COLLECTOR_DURATION, stats.duration_us.load(Relaxed) as f64 / 1e6)
+        .set_opt(&metrics::COLLECTOR_LAST_SUCCESS, success.map(|ms| ms as f64 / 1e3))
+        .set(&metrics::COLLECTOR_MISSED, stats.missed.load(Relaxed) as f64)
+        .set(&metrics::COLLECTOR_STALLED, flag(stats.stalled.load(Relaxed)))
+        .set(&metrics::COLLECTOR_SERIES, stats.series.load(Relaxed) as f64)
+        .set(&metrics::COLLECTOR_OVERFLOW, stats.overflow.load(Relaxed) as f64);
+    for (source, count) in stats.errors() {
+        entity.set_with(&metrics::COLLECTOR_ERRORS, &[("source", source)], count as f64);
+    }
+}
+
+fn flag(on: bool) -> f64 {
+    f64::from(u8::from(on))
+}
+
+/// Entries of a directory.
+fn entries(dir: &Path) -> Option<f64> {
+    std::fs::read_dir(dir).ok().map(|entries| entries.count() as f64)
+}
