@@ -48,13 +48,10 @@ fn set(
     path: &Path,
 ) -> Result<(), CollectError> {
     let mut index = 0;
-    let mut lines = text.lines();
-    for line in lines.by_ref() {
-        let Some(rest) = line.strip_prefix("cpu") else { break };
-        let Some((cpu, ticks)) = rest.split_once(' ') else { continue };
-        if cpu.is_empty() {
-            continue;
-        }
+    let cpus = text.lines().take_while(|l| l.starts_with("cpu"));
+    for rest in cpus.filter_map(|l| l.strip_prefix("cpu")) {
+        // The first line is their sum.
+        let Some((cpu, ticks)) = rest.split_once(' ').filter(|r| !r.0.is_empty()) else { continue };
         let Some(ticks) = columns(ticks) else { continue };
         set_cpu(batch, cpu, smooth(last, index, cpu, ticks));
         index += 1;
@@ -64,7 +61,7 @@ fn set(
         return Err(malformed(path, "no line of a CPU"));
     }
     let mut node = batch.node();
-    for line in lines {
+    for line in text.lines().skip_while(|l| l.starts_with("cpu")) {
         let Some((key, rest)) = line.split_once(' ') else { continue };
         let metric = match key {
             "intr" => &m::INTERRUPTS_TOTAL,

@@ -72,7 +72,9 @@ impl Source for Hwmon {
                     if reading.live {
                         // A sensor that does not answer now has no value now.
                         let Some(value) = buffer.number(&reading.dir, &reading.file) else {
-                            self.due.reset();
+                            if !reading.dir.exists() {
+                                self.due.reset();
+                            }
                             continue;
                         };
                         reading.last = value;
@@ -117,8 +119,8 @@ fn chip(dir: &Path, buffer: &mut Buffer) -> Chip {
             match reading {
                 Some(reading) => sensor.readings.push(reading),
                 None => {
-                    let label = buffer.attribute(&dir, &file).map(clean);
-                    sensor.label = label.filter(|l| !l.is_empty());
+                    let label = buffer.attribute(&dir, &file).filter(|l| !l.is_empty());
+                    sensor.label = label.map(str::to_owned);
                 }
             }
         }

@@ -91,13 +91,13 @@ impl Source for Vmstat {
                 oom_kills = Some(value);
             }
         }
-        if let (Some(before), Some(now)) = (self.oom_kills, oom_kills) {
-            if now > before {
-                let killed = now - before;
-                let plural = if killed > 1.0 { "processes" } else { "process" };
-                let message = format!("out of memory: the kernel killed {killed} {plural}");
-                batch.event(node_event("host.oom_kill", Severity::Warning, message));
-            }
+        if let (Some(before), Some(now)) = (self.oom_kills, oom_kills)
+            && now > before
+        {
+            let killed = now - before;
+            let plural = if killed > 1.0 { "processes" } else { "process" };
+            let message = format!("out of memory: the kernel killed {killed} {plural}");
+            batch.event(node_event("host.oom_kill", Severity::Warning, message));
         }
         self.oom_kills = oom_kills;
         Ok(())
@@ -146,6 +146,9 @@ impl Source for Pressure {
         let mut node = batch.node();
         let mut result = Ok(());
         for (resource, file) in ["cpu", "io", "memory", "irq"].iter().zip(&mut self.files) {
+            if !file.due() {
+                continue;
+            }
             let text = match file.read(buffer) {
                 Ok(text) => text,
                 // Kernels without irq pressure, without PSI, or with psi=0.

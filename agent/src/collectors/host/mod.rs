@@ -139,17 +139,18 @@ impl Collector for Host {
     }
 
     fn collect(&mut self, tier: usize, batch: &mut Batch) -> Result<(), CollectError> {
-        let mut first = None;
+        let (mut failed, mut absent) = (None, None);
         for entry in self.sources.iter_mut().filter(|e| e.tier == tier) {
             match entry.source.read(batch, &mut self.buffer) {
-                Ok(()) | Err(CollectError::Absent(_)) => {}
+                Ok(()) => {}
+                Err(error @ CollectError::Absent(_)) => absent = absent.or(Some(error)),
                 Err(error) => {
                     batch.fail(entry.name, &error);
-                    first.get_or_insert(error);
+                    failed = failed.or(Some(error));
                 }
             }
         }
-        match first {
+        match failed.or(absent) {
             Some(error) if batch.is_empty() => Err(error),
             _ => Ok(()),
         }

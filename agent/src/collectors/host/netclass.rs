@@ -98,33 +98,38 @@ pub(super) struct Netclass {
     dir: PathBuf,
     exclude: Filter,
     due: Due,
+    /// What was in the directory the last time, devices or not.
+    listed: Vec<String>,
     devices: Vec<Device>,
 }
 
 impl Netclass {
     pub(super) fn new(paths: &Paths, exclude: Filter) -> Self {
         let dir = paths.sys.join("class/net");
-        Self { dir, exclude, due: Due::default(), devices: Vec::new() }
+        Self { dir, exclude, due: Due::default(), listed: Vec::new(), devices: Vec::new() }
     }
 
-    /// Brings the list in line with the directory; whoever is new or renumbered is read.
+    /// Brings the list in line with the directory; whoever is new is read in full.
     fn list(&mut self) {
-        let mut old = std::mem::take(&mut self.devices);
-        for name in names(&self.dir) {
-            if self.exclude.excludes(&name) {
-                continue;
-            }
-            match old.iter().position(|d| d.name == name) {
-                Some(index) => self.devices.push(old.swap_remove(index)),
-                None => {
-                    let dir = self.dir.join(&name);
-                    // `bonding_masters` lies between the devices.
-                    if dir.is_dir() {
-                        self.devices.push(Device::new(name, dir));
-                    }
+        let listed = names(&self.dir);
+        if listed == self.listed {
+            return;
+        }
+        let mut old = std::mem::take(&mut self.devices).into_iter().peekable();
+        for name in &listed {
+            // Both are sorted.
+            while old.next_if(|d| d.name < *name).is_some() {}
+            if let Some(known) = old.next_if(|d| d.name == *name) {
+                self.devices.push(known);
+            } else if !self.exclude.excludes(name) {
+                let dir = self.dir.join(name);
+                // `bonding_masters` lies between the devices.
+                if dir.is_dir() {
+                    self.devices.push(Device::new(name.clone(), dir));
                 }
             }
         }
+        self.listed = listed;
     }
 }
 
@@ -173,7 +178,7 @@ impl Source for Bonding {
                     active += 1.0;
                 }
             }
-            let mut entity = batch.entity("netdev", &[("master", master)]);
+            let mut entity = batch.entity("bond", &[("master", master)]);
             entity.set(&m::BONDING_SLAVES, count).set(&m::BONDING_ACTIVE, active);
         }
         Ok(())

@@ -1,6 +1,7 @@
 //! Sockets, the packet backlog of each CPU, connection tracking and neighbours: small files of
 //! /proc/net.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use super::buffer::{Buffer, malformed};
@@ -46,10 +47,10 @@ impl Source for Sockstat {
                     if let Some(metric) = sockstat(protocol, word) {
                         node.set(metric, value);
                     }
-                    if word == "mem" {
-                        if let Some(metric) = sockstat(protocol, "mem_bytes") {
-                            node.set(metric, value * self.page_size);
-                        }
+                    if word == "mem"
+                        && let Some(metric) = sockstat(protocol, "mem_bytes")
+                    {
+                        node.set(metric, value * self.page_size);
                     }
                 }
             }
@@ -92,8 +93,7 @@ impl Source for Softnet {
             // Before 5.10 a line does not say its CPU; they are in order.
             let cpu = columns[SOFTNET_CPU].unwrap_or(number as f64);
             self.cpu.clear();
-            // Writing to a String cannot fail.
-            let _ = std::fmt::Write::write_fmt(&mut self.cpu, format_args!("{cpu}"));
+            write!(self.cpu, "{cpu}").expect("a String takes whatever is written");
             let mut entity = batch.entity("cpu", &[("cpu", &self.cpu)]);
             for (column, metric) in &SOFTNET {
                 if let Some(value) = columns[*column] {
