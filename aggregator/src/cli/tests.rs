@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 use sextant_proto::v1::Lagged;
 use sextant_proto::v1::subscribe_response::Message;
 use tonic::Status;
@@ -391,4 +391,25 @@ fn contradicting_arguments_are_refused() {
     f(&["query", "up", "--at", "soon"], false);
     f(&["anomalies", "--last", "1h"], false);
     f(&["nodes", "--cert-file", "x"], false);
+}
+
+/// No argument in either text has a space in it.
+#[test]
+fn documented_commands_are_understood() {
+    Cli::command().debug_assert();
+    let texts = [
+        (include_str!("../../../README.md"), "$sextant "),
+        (include_str!("../../../manifests/local/up"), "  $aggregator "),
+    ];
+    for (text, prompt) in texts {
+        let lines: Vec<_> = text.lines().filter_map(|line| line.strip_prefix(prompt)).collect();
+        assert!(lines.len() >= 5, "{lines:?}");
+        for line in lines {
+            let line = line.split(" #").next().unwrap_or_default().replace('\'', "");
+            let words = ["sextant-aggregator"].into_iter().chain(line.split_whitespace());
+            if let Err(error) = Cli::try_parse_from(words) {
+                panic!("{line}: {error}");
+            }
+        }
+    }
 }
