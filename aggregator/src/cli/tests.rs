@@ -2,10 +2,9 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 use sextant_proto::v1::Lagged;
 use sextant_proto::v1::subscribe_response::Message;
 use tonic::Status;
@@ -19,7 +18,7 @@ struct Cli {
     command: Command,
 }
 
-fn context() -> Context {
+pub(super) fn context() -> Context {
     Context {
         now: || NOW_MS,
         interactive: false,
@@ -36,12 +35,12 @@ async fn ask(fake: &Arc<Fake>, line: &[&str]) -> (String, Result<(), CliError>) 
     (text, result)
 }
 
-fn command(endpoint: &str, line: &[&str]) -> Command {
+pub(super) fn command(endpoint: &str, line: &[&str]) -> Command {
     let words = [&["sextant-aggregator"], line, &["--endpoint", endpoint]].concat();
     Cli::try_parse_from(words).expect("arguments parse").command
 }
 
-async fn answer(fake: Fake, line: &[&str]) -> String {
+pub(super) async fn answer(fake: Fake, line: &[&str]) -> String {
     let (text, result) = ask(&Arc::new(fake), line).await;
     result.expect("answered");
     text
@@ -49,7 +48,7 @@ async fn answer(fake: Fake, line: &[&str]) -> String {
 
 /// Compares; a text in the source begins with a line break.
 #[track_caller]
-fn assert_text(got: &str, want: &str) {
+pub(super) fn assert_text(got: &str, want: &str) {
     assert_eq!(got, want.trim_start_matches('\n'), "got:\n{got}");
 }
 
@@ -253,85 +252,6 @@ async fn follow_prints_each_thing_once_across_lost_connections() {
     assert_eq!(result.unwrap_err().to_string(), "get an answer: viewer may not subscribe");
 }
 
-fn busy_node() -> Fake {
-    let mut fake = Fake::with_nodes();
-    let mut add = |metric: &str, labels: &[(&str, &str)], samples: &[(i64, f64)]| {
-        let samples = samples.iter().map(|(ago, v)| (NOW_MS - ago * 1000, *v)).collect();
-        fake.series.push((series(metric, labels), samples));
-    };
-    for (cpu, idle) in [("0", 10.0), ("1", 5.0)] {
-        let labels = [("cpu", cpu), ("mode", "idle")];
-        add("node_cpu_seconds_total", &labels, &[(21, 0.0), (1, idle)]);
-    }
-    add("node_memory_MemTotal_bytes", &[], &[(1, 1000.0)]);
-    add("node_memory_MemAvailable_bytes", &[], &[(1, 250.0)]);
-    add("node_load1", &[], &[(1, 1.5)]);
-    for (of, waited) in [("cpu", 1.0), ("io", 3.0)] {
-        let name = format!("node_pressure_{of}_waiting_seconds_total");
-        add(&name, &[], &[(21, 0.0), (1, waited)]);
-    }
-    for (device, bytes) in [("eth0", 204_800.0), ("lo", 1e9)] {
-        let samples = [(30, 0.0), (10, bytes)];
-        add("node_network_receive_bytes_total", &[("device", device)], &samples);
-    }
-    for (disk, busy) in [("sda", 2.0), ("sdb", 9.0)] {
-        let samples = [(30, 0.0), (10, busy)];
-        add("node_disk_io_time_seconds_total", &[("device", disk)], &samples);
-    }
-    for (at, kind, free) in
-        [("/", "ext4", 40.0), ("/var/lib", "xfs", 10.0), ("/snap", "squashfs", 0.0)]
-    {
-        let labels = [("device", at), ("fstype", kind), ("mountpoint", at)];
-        add("node_filesystem_size_bytes", &labels, &[(10, 100.0)]);
-        add("node_filesystem_avail_bytes", &labels, &[(10, free)]);
-    }
-    fake
-}
-
-#[tokio::test]
-async fn top_shows_what_there_is_and_dashes_for_the_rest() {
-    assert_text(
-        &answer(busy_node(), &["top", "--once"]).await,
-        r#"
-NODE   STATE       CPU  MEM  LOAD1  PRESSURE    RX/s  TX/s  DISK    FULLEST FS  ANOMALIES
-lab/a  ok          62%  75%   1.50    io 15%  10 KiB     -   45%  /var/lib 90%          2
-lab/b  gone 2h 5m    -    -      -         -       -     -     -             -          -
-"#,
-    );
-    let mut fake = busy_node();
-    fake.nodes[0].active_anomalies = 5;
-    let sorted = answer(fake, &["top", "--sort", "anomalies", "--cluster", "lab"]).await;
-    assert!(sorted.lines().nth(1).is_some_and(|line| line.starts_with("lab/b")), "{sorted}");
-}
-
-#[tokio::test]
-async fn live_top_fits_the_terminal_and_leaves_it_as_it_was() {
-    let mut fake = busy_node();
-    fake.nodes.resize(22, fake.nodes[0].clone());
-    let fake = Arc::new(fake);
-    let endpoint = fake.serve().await;
-    let Command::Top(args) = command(&endpoint, &["top", "--interval", "1ms"]) else {
-        panic!("not top");
-    };
-    let context = Context { interactive: true, ..context() };
-    let stop = async {
-        while fake.node_lists.load(Ordering::Relaxed) < 3 {
-            tokio::task::yield_now().await;
-        }
-    };
-    let mut out = Vec::new();
-    super::top::run_until(&args, &context, stop, &mut out).await.expect("stopped");
-    let text = String::from_utf8(out).expect("text");
-    assert!(text.starts_with("\x1b[?1049h\x1b[?25l"), "{text:?}");
-    assert!(text.ends_with("\x1b[?25h\x1b[?1049l"), "{text:?}");
-    let screen =
-        text.split("\x1b[H\x1b[2J").nth(1).expect("a screen").replace(&endpoint, "ENDPOINT");
-    let lines: Vec<_> = screen.split("\r\n").collect();
-    assert_eq!(lines[0], "2023-11-14T22:13:20Z  ENDPOINT  1 of 22 nodes connected, 2 anomalies");
-    assert!(lines[3].starts_with("lab/a  ok"), "{screen}");
-    assert_eq!((lines.len(), lines[9]), (10, "… 16 more nodes"));
-}
-
 #[tokio::test]
 async fn unreachable_aggregator_is_named() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
@@ -370,7 +290,7 @@ impl Write for Closed {
 
 #[tokio::test]
 async fn reader_that_goes_away_is_no_error() {
-    let fake = Arc::new(busy_node());
+    let fake = Arc::new(Fake::with_nodes());
     let endpoint = fake.serve().await;
     for line in [&["nodes"][..], &["top", "--once"], &["query", "node_load1"]] {
         run_in(command(&endpoint, line), &context(), &mut Closed).await.expect("quiet");
@@ -391,4 +311,25 @@ fn contradicting_arguments_are_refused() {
     f(&["query", "up", "--at", "soon"], false);
     f(&["anomalies", "--last", "1h"], false);
     f(&["nodes", "--cert-file", "x"], false);
+}
+
+/// No argument in either text has a space in it.
+#[test]
+fn documented_commands_are_understood() {
+    Cli::command().debug_assert();
+    let texts = [
+        (include_str!("../../../README.md"), "$sextant "),
+        (include_str!("../../../manifests/local/up"), "  $aggregator "),
+    ];
+    for (text, prompt) in texts {
+        let lines: Vec<_> = text.lines().filter_map(|line| line.strip_prefix(prompt)).collect();
+        assert!(lines.len() >= 5, "{lines:?}");
+        for line in lines {
+            let line = line.split(" #").next().unwrap_or_default().replace('\'', "");
+            let words = ["sextant-aggregator"].into_iter().chain(line.split_whitespace());
+            if let Err(error) = Cli::try_parse_from(words) {
+                panic!("{line}: {error}");
+            }
+        }
+    }
 }
