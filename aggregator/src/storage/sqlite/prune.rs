@@ -25,14 +25,14 @@ impl SqliteStore {
             let path = day_path(&self.directory, day);
             writer.days.close(day);
             {
-                // Under the lock, so that no reader takes the missing file for damage.
+                // No reader opens a file while its name goes.
                 let mut days = self.days.write();
                 remove_if_exists(&path)?;
+                remove_if_exists(&with_suffix(&path, "-wal"))?;
+                remove_if_exists(&with_suffix(&path, "-shm"))?;
                 days.files.remove(&day);
             }
             self.day_readers.retain(|(other, _)| *other != day);
-            remove_if_exists(&with_suffix(&path, "-wal"))?;
-            remove_if_exists(&with_suffix(&path, "-shm"))?;
             tracing::info!(path = %path.display(), "day of samples deleted by retention");
             gone += 1;
         }

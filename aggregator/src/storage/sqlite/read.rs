@@ -9,7 +9,7 @@ use sextant_proto::v1;
 
 use super::SqliteStore;
 use super::block::{BlockError, BlockReader};
-use super::days::{Day, day_of, day_path};
+use super::days::{Day, Summary, day_of, day_path};
 use super::file::{corrupt, open_reader, sql_error};
 use super::migrate::{DAY, MAIN};
 use crate::storage::{
@@ -96,13 +96,17 @@ impl SqliteStore {
         if let Some(connection) = self.day_readers.take(&key) {
             return Ok(Some(connection));
         }
-        match open_reader(&day_path(&self.directory, key.0), &DAY) {
-            Ok(connection) => Ok(Some(connection)),
-            Err(error) => {
-                let now = self.days.read().files.get(&key.0).map(|day| day.incarnation);
-                if now == Some(key.1) { Err(error) } else { Ok(None) }
-            }
+        let path = day_path(&self.directory, key.0);
+        let days = self.days.read();
+        if days.files.get(&key.0).map(|day| day.incarnation) != Some(key.1) {
+            return Ok(None);
         }
+        let connection = open_reader(&path, &DAY)?;
+        // SQLite opens the log with the first read, by name: it must be this file's log and not
+        // that of one which takes its place, so it happens before retention can have the lock.
+        Summary::read(&connection).map_err(sql_error(&path, "read", &DAY))?;
+        drop(days);
+        Ok(Some(connection))
     }
 
     fn read_day(

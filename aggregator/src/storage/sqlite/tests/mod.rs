@@ -2,6 +2,7 @@
 
 mod damage;
 mod kill;
+mod readers;
 mod restart;
 
 use std::collections::BTreeMap;

@@ -7,17 +7,17 @@ use super::{contents, names, open};
 use crate::storage::tests::{
     MIDNIGHT, anomaly, assert_same, chunk, columns, event, frame, frames, inventory, journal,
 };
-use crate::storage::{Cutoff, EventQuery, Store, StoreError};
+use crate::storage::{EventQuery, Store, StoreError};
 
 /// A store with frames 1 to 20 of layout 1, and chunks of the first ten on two days.
-fn filled(directory: &std::path::Path) -> SqliteStore {
+pub(super) fn filled(directory: &std::path::Path) -> SqliteStore {
     let store = open(directory);
     store.commit(&inventory()).unwrap();
     store.commit(&frames(1, 1..=20, 1)).unwrap();
     store
 }
 
-fn two_days() -> [crate::storage::Chunk; 2] {
+pub(super) fn two_days() -> [crate::storage::Chunk; 2] {
     [chunk(1, 1..=4, MIDNIGHT), chunk(1, 5..=10, MIDNIGHT + DAY_MS)]
 }
 
@@ -237,34 +237,4 @@ fn released_migrations_are_as_released() {
     };
     assert_eq!(marks(&MAIN), [2_543_331_781]);
     assert_eq!(marks(&DAY), [65_594_265]);
-}
-
-#[test]
-fn retention_unlinks_the_files_of_old_days() {
-    let directory = tempdir().unwrap();
-    let store = filled(directory.path());
-    store.seal(&two_days()).unwrap();
-    assert_eq!(columns(&store, 1).len(), 2, "readers are open");
-    store.prune(Cutoff { samples_ms: MIDNIGHT + DAY_MS, events_ms: 0 }).unwrap();
-    assert!(!names(directory.path()).iter().any(|name| name.contains("2026-11-21")));
-    assert_eq!(columns(&store, 1).len(), 1);
-    drop(store);
-    assert_eq!(columns(&open(directory.path()), 1).len(), 1);
-}
-
-#[test]
-fn many_days_are_read_with_few_files_open() {
-    let directory = tempdir().unwrap();
-    let store = filled(directory.path());
-    for (day, seq) in (0i64..20).zip(1u64..) {
-        store.seal(&[chunk(1, seq..=seq, MIDNIGHT + day * DAY_MS)]).unwrap();
-    }
-    let firsts: Vec<_> = columns(&store, 1).iter().map(|s| s.first_seq).collect();
-    assert_eq!(firsts, (1..=20).collect::<Vec<_>>());
-    let marker = directory.path().to_str().unwrap();
-    let links = std::fs::read_dir("/proc/self/fd").unwrap();
-    let targets = links.filter_map(|link| std::fs::read_link(link.ok()?.path()).ok());
-    let days =
-        targets.filter(|t| t.to_str().is_some_and(|t| t.starts_with(marker) && t.ends_with(".db")));
-    assert!(days.count() <= 16 + 2 + 2, "idle readers, day writers, the main database");
 }
