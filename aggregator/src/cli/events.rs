@@ -24,13 +24,13 @@ pub struct Args {
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "1h")]
     pub(super) last: Duration,
     /// Only those of this cluster
-    #[arg(long, value_name = "NAME", default_value = "")]
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     pub(super) cluster: String,
     /// Only those of this node
-    #[arg(long, value_name = "NAME", default_value = "")]
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     pub(super) node: String,
     /// Only events of this type, or of all types below it when it ends in a dot: "host."
-    #[arg(long = "type", value_name = "TYPE", default_value = "")]
+    #[arg(long = "type", value_name = "TYPE", default_value = "", hide_default_value = true)]
     pub(super) kind: String,
     /// At most so many from the past, the newest
     #[arg(long, default_value_t = 1000)]

@@ -50,9 +50,12 @@ pub enum Command {
 /// Why a command has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
+    /// Flags that contradict each other.
+    #[error("use the connection's flags: {0}")]
+    Flags(String),
     /// No connection.
     #[error(transparent)]
-    Connect(#[from] ConnectError),
+    Connect(ConnectError),
     /// The connection was there and went.
     #[error("reach the aggregator at {endpoint}: {reason}")]
     Unavailable { endpoint: String, reason: String },
@@ -62,6 +65,15 @@ pub enum CliError {
     /// The output cannot be written.
     #[error("write the answer")]
     Output(#[from] io::Error),
+}
+
+impl From<ConnectError> for CliError {
+    fn from(error: ConnectError) -> Self {
+        match error {
+            ConnectError::Config(text) => Self::Flags(text),
+            other => Self::Connect(other),
+        }
+    }
 }
 
 /// Asks and prints the answer. A reader that goes away (`| head`) ends it without an error.

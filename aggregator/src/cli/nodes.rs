@@ -1,9 +1,10 @@
 //! `nodes`: one line per node.
 
-use std::io::Write;
+use std::io::{self, Write};
 
 use sextant_proto::v1::Node;
 
+use super::connection::Client;
 use super::format;
 use super::table::Side::{Left, Right};
 use super::table::Table;
@@ -14,7 +15,7 @@ pub struct Args {
     #[command(flatten)]
     connect: ConnectArgs,
     /// Only the nodes of this cluster
-    #[arg(long, value_name = "NAME", default_value = "")]
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     cluster: String,
 }
 
@@ -26,10 +27,14 @@ pub(super) async fn run(
     let mut client = args.connect.open().await?;
     let nodes = client.nodes(&args.cluster).await?;
     if nodes.is_empty() {
-        writeln!(out, "no node has ever connected to {}", client.endpoint)?;
-        return Ok(());
+        return Ok(none(&client, out)?);
     }
     Ok(table(nodes, (context.now)()).write(out)?)
+}
+
+/// What there is to say without nodes.
+pub(super) fn none(client: &Client, out: &mut impl Write) -> io::Result<()> {
+    writeln!(out, "no node has ever connected to {}", client.endpoint)
 }
 
 fn table(mut nodes: Vec<Node>, now_ms: i64) -> Table {

@@ -66,8 +66,10 @@ lab      b     gone since 2023-11-14T20:08:20Z  2h 5m ago  0.1.0     412  -1m 1s
 
 #[tokio::test]
 async fn nothing_to_list_says_so() {
-    let said = answer(Fake::default(), &["nodes"]).await;
-    assert_eq!(said, "no node has ever connected to ENDPOINT\n");
+    for line in [&["nodes"][..], &["top"]] {
+        let said = answer(Fake::default(), line).await;
+        assert_eq!(said, "no node has ever connected to ENDPOINT\n");
+    }
     let none = |line: &'static [&'static str]| answer(Fake::default(), line);
     assert_eq!(none(&["query", "up"]).await, "no series has a value there\n");
     assert_eq!(none(&["query", "up", "--last", "1h"]).await, "no series has a value there\n");

@@ -12,6 +12,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::connection::Client;
 use super::format;
+use super::nodes as listed;
 use super::{CliError, ConnectArgs, Context};
 use rows::{Node, Sampler, table};
 
@@ -28,7 +29,7 @@ pub struct Args {
     #[command(flatten)]
     connect: ConnectArgs,
     /// Only the nodes of this cluster
-    #[arg(long, value_name = "NAME", default_value = "")]
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     cluster: String,
     /// Time between refreshes
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, default_value = "2s")]
@@ -75,6 +76,9 @@ pub(super) async fn run_until(
     let mut client = args.connect.open().await?;
     if args.once || !context.interactive {
         let nodes = refresh(args, &mut client, &mut Sampler::default()).await?;
+        if nodes.is_empty() {
+            return Ok(listed::none(&client, out)?);
+        }
         return Ok(table(&nodes, (context.now)()).write(out)?);
     }
     write!(out, "{ENTER}")?;
