@@ -7,7 +7,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
+use super::listing::RELIST;
 use crate::collectors::CollectError;
 
 /// What a file of procfs mostly fits in; the buffer doubles when one does not.
@@ -108,27 +110,43 @@ impl Buffer {
 pub(super) struct Kept {
     path: PathBuf,
     file: Option<File>,
+    /// When it was last looked for in vain.
+    missed: Option<Instant>,
 }
 
 impl Kept {
     pub(super) fn new(path: PathBuf) -> Self {
-        Self { path, file: None }
+        Self { path, file: None, missed: None }
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
+    /// Whether to look for it: a file that was not there is looked for once a minute.
+    pub(super) fn due(&self) -> bool {
+        self.missed.is_none_or(|missed| missed.elapsed() >= RELIST)
+    }
+
     /// The whole of the file, opened again if the last read failed.
     pub(super) fn read<'a>(&mut self, buffer: &'a mut Buffer) -> Result<&'a str, CollectError> {
         let file = match self.file.take() {
             Some(file) => file,
-            None => File::open(&self.path).map_err(|e| failed(&self.path, e))?,
+            None => File::open(&self.path).map_err(|e| self.failed(e))?,
         };
         let used = buffer.fill(|rest, at| file.read_at(rest, at));
-        let used = used.map_err(|e| failed(&self.path, e))?;
+        let used = used.map_err(|e| self.failed(e))?;
         self.file = Some(file);
+        self.missed = None;
         Ok(buffer.text(used))
+    }
+
+    fn failed(&mut self, source: io::Error) -> CollectError {
+        let error = failed(&self.path, source);
+        if matches!(error, CollectError::Absent(_)) {
+            self.missed = Some(Instant::now());
+        }
+        error
     }
 }
 

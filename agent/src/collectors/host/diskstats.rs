@@ -159,11 +159,10 @@ impl Diskstats {
             let mut words = words(line);
             if let (Some(major), Some(minor), Some(name)) =
                 (words.next(), words.next(), words.next())
+                && !self.exclude.excludes(name)
             {
-                if !self.exclude.excludes(name) {
-                    let number = format!("{major}:{minor}");
-                    self.disks.push(Disk { name: name.into(), number, udev: Udev::default() });
-                }
+                let number = format!("{major}:{minor}");
+                self.disks.push(Disk { name: name.into(), number, udev: Udev::default() });
             }
         }
         for disk in &mut self.disks {
@@ -252,6 +251,15 @@ mod tests {
             let text = Text::new("diskstats", content);
             assert_eq!(tick(&mut source(&text)).1.is_ok(), good, "{content:?}");
         }
+    }
+
+    #[test]
+    fn serial_is_the_best_there_is() {
+        let record = "E:ID_SERIAL=a\n";
+        assert_eq!(Udev::parse(record).serial(), "a");
+        let record = format!("{record}E:ID_SERIAL_SHORT=b\n");
+        assert_eq!(Udev::parse(&record).serial(), "b");
+        assert_eq!(Udev::parse(&format!("E:SCSI_IDENT_SERIAL=c\n{record}")).serial(), "c");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::buffer::Buffer;
 use super::filter::Filter;
 use super::listing::{Due, RELIST, names};
 use super::metrics::network as m;
-use super::parse::{integer, words};
+use super::parse::integer;
 use super::{Paths, Source};
 use crate::collectors::CollectError;
 use crate::sample::{Batch, Metric};
@@ -98,33 +98,38 @@ pub(super) struct Netclass {
     dir: PathBuf,
     exclude: Filter,
     due: Due,
+    /// What was in the directory the last time, devices or not.
+    listed: Vec<String>,
     devices: Vec<Device>,
 }
 
 impl Netclass {
     pub(super) fn new(paths: &Paths, exclude: Filter) -> Self {
         let dir = paths.sys.join("class/net");
-        Self { dir, exclude, due: Due::default(), devices: Vec::new() }
+        Self { dir, exclude, due: Due::default(), listed: Vec::new(), devices: Vec::new() }
     }
 
-    /// Brings the list in line with the directory; whoever is new or renumbered is read.
+    /// Brings the list in line with the directory; whoever is new is read in full.
     fn list(&mut self) {
-        let mut old = std::mem::take(&mut self.devices);
-        for name in names(&self.dir) {
-            if self.exclude.excludes(&name) {
-                continue;
-            }
-            match old.iter().position(|d| d.name == name) {
-                Some(index) => self.devices.push(old.swap_remove(index)),
-                None => {
-                    let dir = self.dir.join(&name);
-                    // `bonding_masters` lies between the devices.
-                    if dir.is_dir() {
-                        self.devices.push(Device::new(name, dir));
-                    }
+        let listed = names(&self.dir);
+        if listed == self.listed {
+            return;
+        }
+        let mut old = std::mem::take(&mut self.devices).into_iter().peekable();
+        for name in &listed {
+            // Both are sorted.
+            while old.next_if(|d| d.name < *name).is_some() {}
+            if let Some(known) = old.next_if(|d| d.name == *name) {
+                self.devices.push(known);
+            } else if !self.exclude.excludes(name) {
+                let dir = self.dir.join(name);
+                // `bonding_masters` lies between the devices.
+                if dir.is_dir() {
+                    self.devices.push(Device::new(name.clone(), dir));
                 }
             }
         }
+        self.listed = listed;
     }
 }
 
@@ -140,41 +145,6 @@ impl Source for Netclass {
                 None => continue,
             }
             device.set(batch);
-        }
-        Ok(())
-    }
-}
-
-/// Bonds: how many devices they have, and how many of those have a link.
-pub(super) struct Bonding {
-    dir: PathBuf,
-}
-
-impl Bonding {
-    pub(super) fn new(paths: &Paths) -> Self {
-        Self { dir: paths.sys.join("class/net") }
-    }
-}
-
-impl Source for Bonding {
-    fn read(&mut self, batch: &mut Batch, buffer: &mut Buffer) -> Result<(), CollectError> {
-        let masters = buffer.file(&self.dir.join("bonding_masters"))?.to_owned();
-        for master in words(&masters) {
-            let dir = self.dir.join(master);
-            let Some(slaves) = buffer.attribute(&dir, "bonding/slaves").map(str::to_owned) else {
-                continue;
-            };
-            let (mut count, mut active) = (0.0, 0.0);
-            for slave in words(&slaves) {
-                let state =
-                    buffer.attribute(&dir, &format!("lower_{slave}/bonding_slave/mii_status"));
-                count += 1.0;
-                if state == Some("up") {
-                    active += 1.0;
-                }
-            }
-            let mut entity = batch.entity("netdev", &[("master", master)]);
-            entity.set(&m::BONDING_SLAVES, count).set(&m::BONDING_ACTIVE, active);
         }
         Ok(())
     }
@@ -219,16 +189,5 @@ mod tests {
         let now = rows(&mut source);
         assert_eq!(now.len(), 3, "{now:?}");
         assert!(has(&now, "node_network_speed_bytes{device=\"b\"} -125000"));
-    }
-
-    #[test]
-    fn bond_counts_its_devices() {
-        let text = Text::new("class/net/bonding_masters", "bond0 gone\n");
-        text.write("class/net/bond0/bonding/slaves", "a b\n");
-        text.write("class/net/bond0/lower_a/bonding_slave/mii_status", "up\n");
-        text.write("class/net/bond0/lower_b/bonding_slave/mii_status", "down\n");
-        let expected =
-            ["node_bonding_active{master=\"bond0\"} 1", "node_bonding_slaves{master=\"bond0\"} 2"];
-        assert_eq!(rows(&mut Bonding::new(&text.paths)), expected);
     }
 }
