@@ -103,9 +103,14 @@ fn header(queries: &Queries, name: &str, series: &Family, out: &mut String) {
         out.push('\n');
     }
     let counter = series.first().is_some_and(|(s, _)| s.kind == MetricKind::Counter);
-    let kind = if counter { "counter" } else { "gauge" };
-    put(out, format_args!("# TYPE {name} {kind}
-"));
+    // Counters of the kernel's own names (node_vmstat_pgfault) have no suffix; node_exporter
+    // shows them untyped, and so do we: a counter without _total is none to Prometheus' linter.
+    let kind = match (counter, name.ends_with("_total")) {
+        (true, true) => "counter",
+        (true, false) => "untyped",
+        (false, _) => "gauge",
+    };
+    put(out, format_args!("# TYPE {name} {kind}\n"));
 }
 
 /// What the aggregator itself knows of nodes and anomalies.

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::buffer::{Buffer, Kept, malformed};
 use super::metrics::cpu as m;
-use super::parse::{next, number, words};
+use super::parse::{number, words};
 use super::{Paths, Source};
 use crate::collectors::CollectError;
 use crate::sample::Batch;
@@ -124,42 +124,8 @@ fn set_cpu(batch: &mut Batch, cpu: &str, ticks: &[f64; 10]) {
     entity.set_with(&m::GUEST_SECONDS, &[("mode", "nice")], ticks[9] / USER_HZ);
 }
 
-/// /proc/schedstat: how long tasks ran and waited on each CPU.
-pub(super) struct Schedstat {
-    path: std::path::PathBuf,
-}
-
-impl Schedstat {
-    pub(super) fn new(paths: &Paths) -> Self {
-        Self { path: paths.proc.join("schedstat") }
-    }
-}
-
-impl Source for Schedstat {
-    fn read(&mut self, batch: &mut Batch, buffer: &mut Buffer) -> Result<(), CollectError> {
-        for line in buffer.file(&self.path)?.lines() {
-            let Some((cpu, rest)) = line.strip_prefix("cpu").and_then(|l| l.split_once(' ')) else {
-                continue;
-            };
-            // Six counters of the scheduler precede the times.
-            let mut words = words(rest).skip(6);
-            let (Some(running), Some(waiting), Some(slices)) =
-                (next(&mut words), next(&mut words), next(&mut words))
-            else {
-                continue;
-            };
-            let mut entity = batch.entity("cpu", &[("cpu", cpu)]);
-            entity.set(&m::SCHED_RUNNING, running / 1e9);
-            entity.set(&m::SCHED_WAITING, waiting / 1e9);
-            entity.set(&m::SCHED_TIMESLICES, slices);
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::test_text::{Text, rows};
     use super::*;
 
     #[test]
@@ -198,19 +164,5 @@ mod tests {
         assert_eq!(idle("cpu0 120 0 0 1010\n"), (1.2, 10.1));
         assert_eq!(idle("cpu0 5 0 0 20\n"), (0.05, 0.2));
         assert_eq!(idle("cpu1 1 0 0 10\n"), (0.01, 0.1));
-    }
-
-    #[test]
-    fn schedstat_takes_the_times_and_skips_what_is_short() {
-        let text = "version 15\ncpu0 0 0 0 0 0 0 2500000000 500000000 9\ndomain0 3 1\ncpu1 0 0\n";
-        let text = Text::new("schedstat", text);
-        assert_eq!(
-            rows(&mut Schedstat::new(&text.paths)),
-            [
-                "node_schedstat_running_seconds_total{cpu=\"0\"} 2.5",
-                "node_schedstat_timeslices_total{cpu=\"0\"} 9",
-                "node_schedstat_waiting_seconds_total{cpu=\"0\"} 0.5",
-            ]
-        );
     }
 }

@@ -5,6 +5,8 @@
 
 use std::path::{Path, PathBuf};
 
+use sextant_proto::frame::ABSENT;
+
 use super::buffer::Buffer;
 use super::listing::{Due, RELIST, names};
 use super::metrics::hwmon::{self as m, SENSORS, Scale, Sensor};
@@ -25,7 +27,7 @@ struct Reading {
     metric: &'static Metric,
     scale: Scale,
     live: bool,
-    last: f64,
+    last: Option<f64>,
 }
 
 struct SensorReadings {
@@ -70,16 +72,13 @@ impl Source for Hwmon {
                 }
                 for reading in &mut sensor.readings {
                     if reading.live {
-                        // A sensor that does not answer now has no value now.
-                        let Some(value) = buffer.number(&reading.dir, &reading.file) else {
-                            if !reading.dir.exists() {
-                                self.due.reset();
-                            }
-                            continue;
-                        };
-                        reading.last = value;
+                        reading.last = buffer.number(&reading.dir, &reading.file);
+                        if reading.last.is_none() && !reading.dir.exists() {
+                            self.due.reset();
+                        }
                     }
-                    let value = reading.scale.apply(reading.last);
+                    // A sensor that does not answer now has no value now.
+                    let value = reading.last.map_or(ABSENT, |v| reading.scale.apply(v));
                     entity.set_with(reading.metric, &[("sensor", &sensor.name)], value);
                 }
             }
@@ -155,7 +154,8 @@ fn reading(
     if std::ptr::eq(metric, &m::BEEP_ENABLED) {
         last = f64::from(u8::from(last == 1.0));
     }
-    Some(Reading { dir: dir.to_owned(), file: file.to_owned(), metric, scale, live, last })
+    let (dir, file) = (dir.to_owned(), file.to_owned());
+    Some(Reading { dir, file, metric, scale, live, last: Some(last) })
 }
 
 /// "temp1_max" is ("temp", 1, "max"), "pwm1" is ("pwm", 1, ""), "vrm" is ("vrm", 0, "").

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use super::buffer::Buffer;
-use super::memory::Lookup;
+use super::lookup::Lookup;
 use super::metrics::netstat::{NETSTAT, SNMP6};
 use super::parse::{number, words};
 use super::{Paths, Source};

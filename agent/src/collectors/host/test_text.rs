@@ -32,7 +32,7 @@ impl Text {
     }
 }
 
-/// The samples of one read as sorted lines of Prometheus text, its result and its events.
+/// The samples of one read, those that are absent aside, as sorted lines of Prometheus text, its result and its events.
 pub(super) fn tick(source: &mut dyn Source) -> (Vec<String>, Result<(), CollectError>, Vec<Event>) {
     let mut batch = Batch::default();
     batch.begin();
@@ -47,6 +47,9 @@ pub(super) fn tick(source: &mut dyn Source) -> (Vec<String>, Result<(), CollectE
             let labels: Vec<_> = labels.map(|l| format!("{}={:?}", l.name, l.value)).collect();
             let name = &layout.metrics[series.metric as usize].name;
             let value = values.next().unwrap();
+            if value.is_nan() {
+                continue;
+            }
             rows.push(match labels.join(",") {
                 none if none.is_empty() => format!("{name} {value}"),
                 some => format!("{name}{{{some}}} {value}"),

@@ -1,89 +1,24 @@
-//! The node's clock: time, zone, clock sources, and how the kernel disciplines it.
-
-use std::path::PathBuf;
+//! How the kernel disciplines the clock, from adjtimex(2). Becoming synchronized or not is an
+//! event.
 
 use sextant_proto::v1::Severity;
 
+use super::Source;
 use super::buffer::Buffer;
-use super::listing::{Due, RELIST, numbered};
 use super::metrics::clock as m;
-use super::parse::words;
 use super::syscalls::{Syscalls, Timex};
-use super::{Paths, Source};
 use crate::collectors::CollectError;
 use crate::sample::{Batch, node_event};
 
-struct ClockSource {
-    device: String,
-    available: Vec<String>,
-    current: String,
-}
-
-/// Time, zone and clock sources.
-pub(super) struct Time {
-    time: fn() -> f64,
-    zone: fn() -> (String, f64),
-    dir: PathBuf,
-    due: Due,
-    sources: Vec<ClockSource>,
-    last_zone: (String, f64),
-}
-
-impl Time {
-    pub(super) fn new(paths: &Paths, syscalls: &Syscalls) -> Self {
-        Self {
-            time: syscalls.time,
-            zone: syscalls.zone,
-            dir: paths.sys.join("devices/system/clocksource"),
-            due: Due::default(),
-            sources: Vec::new(),
-            last_zone: (String::new(), 0.0),
-        }
-    }
-
-    fn list(&mut self, buffer: &mut Buffer) {
-        self.last_zone = (self.zone)();
-        self.sources.clear();
-        for (device, dir) in numbered(&self.dir, "clocksource") {
-            let available = buffer.attribute(&dir, "available_clocksource").unwrap_or_default();
-            let available = words(available).map(str::to_owned).collect();
-            let current = buffer.attribute(&dir, "current_clocksource").unwrap_or_default();
-            self.sources.push(ClockSource { device, available, current: current.to_owned() });
-        }
-    }
-}
-
-impl Source for Time {
-    fn read(&mut self, batch: &mut Batch, buffer: &mut Buffer) -> Result<(), CollectError> {
-        if self.due.every(RELIST) {
-            self.list(buffer);
-        }
-        let mut node = batch.node();
-        node.set(&m::TIME, (self.time)());
-        let (zone, offset) = &self.last_zone;
-        node.set_with(&m::ZONE_OFFSET, &[("time_zone", zone)], *offset);
-        for source in &self.sources {
-            for name in &source.available {
-                let labels = [("device", source.device.as_str()), ("clocksource", name)];
-                node.set_with(&m::CLOCKSOURCE_AVAILABLE, &labels, 1.0);
-            }
-            if !source.current.is_empty() {
-                let labels = [("device", source.device.as_str()), ("clocksource", &source.current)];
-                node.set_with(&m::CLOCKSOURCE_CURRENT, &labels, 1.0);
-            }
-        }
-        Ok(())
-    }
-}
-
 /// What adjtimex(2) returns when the clock is not synchronized.
 const TIME_ERROR: i32 = 5;
+
 /// Set in `status` when offsets are in nanoseconds, not microseconds.
 const STA_NANO: i32 = 0x2000;
+
 /// Frequencies are in millionths, with 16 bits after the point.
 const PPM_16: f64 = 1_000_000.0 * 65_536.0;
 
-/// The kernel's clock discipline. Becoming synchronized or not is an event.
 pub(super) struct Discipline {
     adjtimex: fn() -> std::io::Result<Timex>,
     synchronized: Option<bool>,
@@ -144,7 +79,7 @@ fn values(t: &Timex, synchronized: bool) -> [f64; 17] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::test_text::{Text, rows, tick};
+    use super::super::test_text::tick;
     use super::*;
 
     #[test]
@@ -169,21 +104,5 @@ mod tests {
         let timex = Timex { offset: 1500, jitter: 3, ..Timex::default() };
         assert_eq!(values(&timex, true)[1], 0.0015);
         assert_eq!(values(&Timex { status: STA_NANO, ..timex }, true)[1], 0.000_001_5);
-    }
-
-    #[test]
-    fn clock_source_without_current_has_only_the_available() {
-        let base = "devices/system/clocksource/clocksource0";
-        let text = Text::new(&format!("{base}/available_clocksource"), "tsc hpet \n");
-        let syscalls = Syscalls { time: || 5.0, zone: || ("UTC".into(), 0.0), ..Syscalls::live() };
-        assert_eq!(
-            rows(&mut Time::new(&text.paths, &syscalls)),
-            [
-                "node_time_clocksource_available_info{device=\"0\",clocksource=\"hpet\"} 1",
-                "node_time_clocksource_available_info{device=\"0\",clocksource=\"tsc\"} 1",
-                "node_time_seconds 5",
-                "node_time_zone_offset_seconds{time_zone=\"UTC\"} 0",
-            ]
-        );
     }
 }

@@ -1,109 +1,14 @@
-//! What the node is (kernel, operating system, machine) and what the kernel has of entropy and
-//! open files.
+//! os-release(5): which operating system this is, and until when it is supported.
 
 use std::path::PathBuf;
 
-use super::buffer::{Buffer, malformed};
-use super::listing::{Due, RELIST, names};
+use super::buffer::Buffer;
+use super::listing::{Due, RELIST};
 use super::metrics::system as m;
-use super::parse::{number, words};
-use super::syscalls::{Syscalls, Uname};
+use super::parse::number;
 use super::{Paths, Source};
 use crate::collectors::CollectError;
 use crate::sample::Batch;
-
-/// Entropy and open files: numbers below /proc/sys.
-pub(super) struct Kernel {
-    entropy: PathBuf,
-    pool: PathBuf,
-    files: PathBuf,
-}
-
-impl Kernel {
-    pub(super) fn new(paths: &Paths) -> Self {
-        let sys = paths.proc.join("sys");
-        Self {
-            entropy: sys.join("kernel/random/entropy_avail"),
-            pool: sys.join("kernel/random/poolsize"),
-            files: sys.join("fs/file-nr"),
-        }
-    }
-}
-
-impl Source for Kernel {
-    fn read(&mut self, batch: &mut Batch, buffer: &mut Buffer) -> Result<(), CollectError> {
-        let mut node = batch.node();
-        let bits = [(&self.entropy, &m::ENTROPY_AVAILABLE), (&self.pool, &m::ENTROPY_POOL_SIZE)];
-        for (file, metric) in bits {
-            if let Ok(text) = buffer.file(file) {
-                let bits = number(text.trim()).ok_or_else(|| malformed(file, "not a number"))?;
-                node.set(metric, bits);
-            }
-        }
-        // Allocated, free (always 0 since Linux 2.6), maximum.
-        let mut columns = words(buffer.file(&self.files)?).map(number);
-        let (Some(Some(allocated)), Some(Some(maximum))) = (columns.next(), columns.nth(1)) else {
-            return Err(malformed(&self.files, "not three numbers"));
-        };
-        node.set(&m::FILES_ALLOCATED, allocated).set(&m::FILES_MAXIMUM, maximum);
-        Ok(())
-    }
-}
-
-/// Whether SELinux is on, and enforces.
-pub(super) struct Selinux {
-    dir: PathBuf,
-}
-
-impl Selinux {
-    pub(super) fn new(paths: &Paths) -> Self {
-        Self { dir: paths.sys.join("fs/selinux") }
-    }
-}
-
-impl Source for Selinux {
-    fn read(&mut self, batch: &mut Batch, buffer: &mut Buffer) -> Result<(), CollectError> {
-        let enforces = buffer.number(&self.dir, "enforce");
-        let mut node = batch.node();
-        node.set(&m::SELINUX_ENABLED, f64::from(u8::from(enforces.is_some())));
-        if let Some(enforces) = enforces {
-            node.set(&m::SELINUX_CURRENT_MODE, enforces);
-        }
-        Ok(())
-    }
-}
-
-/// The kernel's and machine's names.
-pub(super) struct Names {
-    uname: fn() -> Uname,
-    due: Due,
-    last: Uname,
-}
-
-impl Names {
-    pub(super) fn new(syscalls: &Syscalls) -> Self {
-        Self { uname: syscalls.uname, due: Due::default(), last: Uname::default() }
-    }
-}
-
-impl Source for Names {
-    fn read(&mut self, batch: &mut Batch, _: &mut Buffer) -> Result<(), CollectError> {
-        if self.due.every(RELIST) {
-            self.last = (self.uname)();
-        }
-        let uname = &self.last;
-        let labels = [
-            ("domainname", uname.domainname.as_str()),
-            ("machine", &uname.machine),
-            ("nodename", &uname.nodename),
-            ("release", &uname.release),
-            ("sysname", &uname.sysname),
-            ("version", &uname.version),
-        ];
-        batch.node().set_with(&m::UNAME, &labels, 1.0);
-        Ok(())
-    }
-}
 
 /// The labels of `node_os_info` and the keys of os-release that they are.
 const OS_KEYS: [(&str, &str); 12] = [
@@ -120,9 +25,13 @@ const OS_KEYS: [(&str, &str); 12] = [
     ("version_codename", "VERSION_CODENAME"),
     ("version_id", "VERSION_ID"),
 ];
+
 const ID: usize = 1;
+
 const ID_LIKE: usize = 2;
+
 const NAME: usize = 5;
+
 const VERSION_ID: usize = 11;
 
 /// os-release(5), read again once a minute.
@@ -222,66 +131,9 @@ fn midnight(date: &str) -> Option<f64> {
     Some((era * 146_097 + day_of_era - 719_468) as f64 * 86_400.0)
 }
 
-/// The labels of `node_dmi_info` and the files that they are.
-const DMI: [(&str, &str); 20] = [
-    ("bios_date", "bios_date"),
-    ("bios_release", "bios_release"),
-    ("bios_vendor", "bios_vendor"),
-    ("bios_version", "bios_version"),
-    ("board_asset_tag", "board_asset_tag"),
-    ("board_name", "board_name"),
-    ("board_serial", "board_serial"),
-    ("board_vendor", "board_vendor"),
-    ("board_version", "board_version"),
-    ("chassis_asset_tag", "chassis_asset_tag"),
-    ("chassis_serial", "chassis_serial"),
-    ("chassis_vendor", "chassis_vendor"),
-    ("chassis_version", "chassis_version"),
-    ("product_family", "product_family"),
-    ("product_name", "product_name"),
-    ("product_serial", "product_serial"),
-    ("product_sku", "product_sku"),
-    ("product_uuid", "product_uuid"),
-    ("product_version", "product_version"),
-    ("system_vendor", "sys_vendor"),
-];
-
-/// DMI strings, which do not change while the node runs.
-pub(super) struct Dmi {
-    dir: PathBuf,
-    values: Vec<(&'static str, String)>,
-}
-
-impl Dmi {
-    pub(super) fn new(paths: &Paths) -> Self {
-        Self { dir: paths.sys.join("class/dmi/id"), values: Vec::new() }
-    }
-}
-
-impl Source for Dmi {
-    fn read(&mut self, batch: &mut Batch, buffer: &mut Buffer) -> Result<(), CollectError> {
-        if self.values.is_empty() {
-            if names(&self.dir).is_empty() {
-                return Err(CollectError::Absent(self.dir.display().to_string()));
-            }
-            for (label, file) in DMI {
-                if let Some(value) = buffer.attribute(&self.dir, file) {
-                    self.values.push((label, value.to_owned()));
-                }
-            }
-        }
-        let mut labels = [("", ""); DMI.len()];
-        for (slot, (label, value)) in labels.iter_mut().zip(&self.values) {
-            *slot = (label, value);
-        }
-        batch.node().set_with(&m::DMI_INFO, &labels[..self.values.len()], 1.0);
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::test_text::{Text, rows, tick};
+    use super::super::test_text::{Text, rows};
     use super::*;
 
     #[test]
@@ -340,22 +192,5 @@ mod tests {
         let rows = rows(&mut OsRelease::new(&text.paths));
         assert_eq!(rows[1], "node_os_support_end_timestamp_seconds 951868800");
         assert_eq!(rows[2], "node_os_version{id=\"x\",id_like=\"\",name=\"\"} 1.2");
-    }
-
-    #[test]
-    fn file_counts_that_are_short_are_an_error() {
-        for (content, good) in
-            [("1\t0\t9223372036854775807\n", true), ("1 0", false), ("", false), ("a b c", false)]
-        {
-            let text = Text::new("sys/fs/file-nr", content);
-            assert_eq!(tick(&mut Kernel::new(&text.paths)).1.is_ok(), good, "{content:?}");
-        }
-    }
-
-    #[test]
-    fn dmi_has_a_label_per_file_and_is_absent_without() {
-        let text = Text::new("class/dmi/id/sys_vendor", "ACME\n");
-        assert_eq!(rows(&mut Dmi::new(&text.paths)), ["node_dmi_info{system_vendor=\"ACME\"} 1"]);
-        assert!(rows(&mut Dmi::new(&Text::new("x", "").paths)).is_empty());
     }
 }
