@@ -85,6 +85,20 @@ impl App {
     /// When any of it cannot be done; nothing was changed in the store then.
     pub async fn build(config: Config) -> Result<Self> {
         config.check()?;
+        let data_dir = config.data_dir.clone();
+        let open = move || SqliteStore::open(&data_dir).context("open the store");
+        Self::build_on(config, move || Ok(Arc::new(open()?) as Arc<dyn Store>)).await
+    }
+
+    /// As [`App::build`], on another store. It is opened when the listeners are bound.
+    ///
+    /// # Errors
+    /// As [`App::build`].
+    pub async fn build_on(
+        config: Config,
+        open: impl FnOnce() -> Result<Arc<dyn Store>> + Send + 'static,
+    ) -> Result<Self> {
+        config.check()?;
         let grpc = bind("listen.grpc", config.listen.grpc).await?;
         let http = bind("listen.http", config.listen.http).await?;
         let (grpc_addr, http_addr) = (grpc.local_addr()?, http.local_addr()?);
@@ -94,7 +108,7 @@ impl App {
             warn!("no auth.tokens_file: everyone on this host may do everything; only loopback is served");
         }
         let start = config.clone();
-        let parts = tokio::task::spawn_blocking(move || Parts::build(&start)).await??;
+        let parts = tokio::task::spawn_blocking(move || Parts::build(&start, open()?)).await??;
         Ok(Self { config, parts, grpc, http, authority, grpc_addr, http_addr })
     }
 
@@ -149,9 +163,7 @@ impl App {
 }
 
 impl Parts {
-    fn build(config: &Config) -> Result<Self> {
-        let store: Arc<dyn Store> =
-            Arc::new(SqliteStore::open(&config.data_dir).context("open the store")?);
+    fn build(config: &Config, store: Arc<dyn Store>) -> Result<Self> {
         let inventory = store.load().context("read the store")?;
         let stats = Arc::new(Stats::default());
         let health = Arc::new(Health::starting());

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part of this")]
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use prost::Message as _;
 use sextant_aggregator::app::App;
 use sextant_aggregator::config::Config;
 use sextant_aggregator::query::Queries;
+use sextant_aggregator::storage::Store;
 use sextant_proto::client::ClientConfig;
 use sextant_proto::frame::Encoder;
 use sextant_proto::layout;
@@ -45,7 +47,14 @@ pub fn config(dir: &Path) -> Config {
 
 impl Running {
     pub async fn start(config: Config) -> Self {
-        let app = App::build(config).await.expect("aggregator starts");
+        Self::run(App::build(config).await.expect("aggregator starts"))
+    }
+
+    pub async fn start_on(config: Config, store: Arc<dyn Store>) -> Self {
+        Self::run(App::build_on(config, move || Ok(store)).await.expect("aggregator starts"))
+    }
+
+    fn run(app: App) -> Self {
         let (grpc, http) = (format!("http://{}", app.grpc_addr), format!("http://{}", app.http_addr));
         let (queries, (stop, stopped)) = (app.queries(), oneshot::channel::<()>());
         #[expect(clippy::disallowed_methods, reason = "the test waits for it in stop")]
@@ -208,4 +217,18 @@ pub async fn all(
         found.entry(format!("{} {}", series.metric, labels.join(" "))).or_default().extend(points);
     }
     found.into_iter().collect()
+}
+
+/// GET by hand: status line, headers and body.
+pub async fn get(base: &str, path: &str, token: Option<&str>) -> (u16, String) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let addr = base.trim_start_matches("http://");
+    let mut stream = tokio::net::TcpStream::connect(addr).await.unwrap();
+    let token = token.map(|t| format!("Authorization: Bearer {t}\r\n")).unwrap_or_default();
+    let request = format!("GET {path} HTTP/1.0\r\nHost: x\r\n{token}\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
