@@ -123,8 +123,10 @@ impl Sink {
                     *previous = Some(name);
                 }
                 samples.into_iter().try_for_each(|(time, value)| {
-                    let value = format::quantity(&key.metric, value);
-                    writeln!(out, "{}  {value}", format::time_ms(time))
+                    let (time, exact) = (format::time_ms(time), exact(value));
+                    let words = format::quantity(&key.metric, value);
+                    let words = if words == exact { String::new() } else { format!("  ({words})") };
+                    writeln!(out, "{time}  {exact}{words}")
                 })
             }
             Self::Csv => {

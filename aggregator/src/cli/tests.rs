@@ -124,8 +124,8 @@ async fn query_rows_are_exact() {
         &table,
         r#"
 x_bytes{cluster="lab",device="b",node="a"}
-2023-11-14T22:03:20.000Z  0 B
-2023-11-14T22:04:40.000Z  1 KiB
+2023-11-14T22:03:20.000Z  0  (0 B)
+2023-11-14T22:04:40.000Z  1024  (1 KiB)
 
 x_bytes{cluster="lab",device="a\u{1b}[2J",node="a"}
 2023-11-14T22:13:17.500Z  NaN
