@@ -4,6 +4,8 @@ mod host_support;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::fs::File;
+use std::process::Command;
 
 use host_support::{family, node, node_paths, node_syscalls, samples};
 use sextant_agent::collectors::Collector;
@@ -53,6 +55,26 @@ fn fixture_gives_the_golden_text() {
     let new: Vec<_> = now.difference(&golden_lines).collect();
     assert!(lost.is_empty() && new.is_empty(), "lost: {lost:#?}\nnew: {new:#?}");
     assert_eq!(golden, text);
+}
+
+/// What promtool says of names that are node_exporter's, and nothing else.
+const COMPLAINTS: [&str; 3] = [
+    "metric names should be written in 'snake_case' not 'camelCase'",
+    "use base unit \"bytes\" instead of \"bits\"",
+    "metric name should not include type 'counter'",
+];
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "promtool is what judges the text")]
+fn promtool_only_complains_about_names_that_are_given() {
+    let golden = File::open(node().with_extension("golden")).unwrap();
+    let check = Command::new("promtool").args(["check", "metrics"]).stdin(golden).output();
+    let check = check.unwrap_or_else(|e| panic!("promtool must be installed for this test: {e}"));
+    let said = String::from_utf8(check.stderr).unwrap() + &String::from_utf8_lossy(&check.stdout);
+    assert!(said.contains(COMPLAINTS[0]), "{said}");
+    let known = |line: &&str| COMPLAINTS.iter().any(|c| line.ends_with(c));
+    let unknown: Vec<_> = said.lines().filter(|l| !known(l)).collect();
+    assert!(unknown.is_empty(), "{unknown:#?}");
 }
 
 #[test]

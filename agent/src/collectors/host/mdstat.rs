@@ -1,7 +1,7 @@
 //! /proc/mdstat: software RAID.
 //!
-//! A device is a line "md0 : active raid1 sda1[0] sdb1[1](F)", a line with its size and
-//! "[disks/active] [U_]", and, while it is being repaired, a line with its progress.
+//! A device is a line `md0 : active raid1 sda1[0] sdb1[1](F)`, a line with its size and
+//! `[disks/active] [U_]`, and, while it is being repaired, a line with its progress.
 
 use std::path::PathBuf;
 
