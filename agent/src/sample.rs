@@ -187,10 +187,11 @@ impl Batch {
 
     fn close_entity(&mut self) {
         if let Some(last) = self.entity.checked_sub(1).and_then(|i| self.entities.get_mut(i))
-            && last.series.len() != self.series {
-                self.changed = true;
-                last.series.truncate(self.series);
-            }
+            && last.series.len() != self.series
+        {
+            self.changed = true;
+            last.series.truncate(self.series);
+        }
     }
 
     fn push(&mut self, metric: &'static Metric, labels: &[(&'static str, &str)], value: f64) {

@@ -105,7 +105,9 @@ impl App {
         let listeners = [("listen.grpc", grpc_addr), ("listen.http", http_addr)];
         let authority = Authority::new(&config.auth, &listeners)?;
         if authority.is_open() {
-            warn!("no auth.tokens_file: everyone on this host may do everything; only loopback is served");
+            warn!(
+                "no auth.tokens_file: everyone on this host may do everything; only loopback is served"
+            );
         }
         let start = config.clone();
         let parts = tokio::task::spawn_blocking(move || Parts::build(&start, open()?)).await??;
@@ -139,11 +141,17 @@ impl App {
         };
         let server = serve_grpc(&config.tls, &authority, ingest, query, grpc, stop.clone()).await?;
         let grpc_task = tasks.spawn(server);
-        let pages = Http { queries: parts.queries.clone(), health: Arc::clone(&parts.health), authority };
+        let pages =
+            Http { queries: parts.queries.clone(), health: Arc::clone(&parts.health), authority };
         let ended = stop.clone().cancelled_owned();
         let http_server = axum::serve(http, router(pages)).with_graceful_shutdown(ended);
         let http_task = tasks.spawn(async move { http_server.await });
-        tasks.spawn(keep_time(config.clone(), parts.shards.clone(), parts.writer.clone(), stop.clone()));
+        tasks.spawn(keep_time(
+            config.clone(),
+            parts.shards.clone(),
+            parts.writer.clone(),
+            stop.clone(),
+        ));
         parts.health.recover("start");
         info!(grpc = %grpc_addr, http = %http_addr, data_dir = %config.data_dir.display(), "aggregator is ready");
 
@@ -196,7 +204,12 @@ impl Parts {
                 pipeline::replay(&mut shards, &shared, &frame);
             })
             .context("replay the journal")?;
-        info!(frames, series = catalog.series_count(), nodes = nodes.all().len(), "journal replayed");
+        info!(
+            frames,
+            series = catalog.series_count(),
+            nodes = nodes.all().len(),
+            "journal replayed"
+        );
         let (shards, shard_threads) = pipeline::start(shards, &stats);
         let queries = Queries {
             catalog,
@@ -245,7 +258,9 @@ fn load_catalog(inventory: &Inventory, nodes: &Nodes) -> Catalog {
         let decoded = layout::decode(record.hash, &record.bytes);
         match (nodes.get(NodeId(record.node)), decoded) {
             (Some(node), Ok(decoded)) => catalog.restore_layout(record, &node.key, &decoded),
-            (_, decoded) => warn!(layout = record.id, error = ?decoded.err(), "stored layout is unusable, its samples cannot be read"),
+            (_, decoded) => {
+                warn!(layout = record.id, error = ?decoded.err(), "stored layout is unusable, its samples cannot be read")
+            }
         }
     }
     catalog
@@ -280,7 +295,10 @@ async fn serve_grpc(
     let (agents, viewers) = (authority.require(Role::Agent), authority.require(Role::Viewer));
     let router = server
         .add_service(health)
-        .add_service(tonic::service::interceptor::InterceptedService::new(reflection, viewers.clone()))
+        .add_service(tonic::service::interceptor::InterceptedService::new(
+            reflection,
+            viewers.clone(),
+        ))
         .add_service(tonic::service::interceptor::InterceptedService::new(ingest, agents))
         .add_service(QueryServer::with_interceptor(query, viewers));
     let incoming = TcpListenerStream::new(listener);
@@ -289,7 +307,9 @@ async fn serve_grpc(
 
 fn tls_config(config: &TlsConfig) -> Result<Option<ServerTlsConfig>> {
     let (Some(cert), Some(key)) = (&config.cert_file, &config.key_file) else { return Ok(None) };
-    let read = |path: &std::path::Path| std::fs::read(path).with_context(|| format!("read {}", path.display()));
+    let read = |path: &std::path::Path| {
+        std::fs::read(path).with_context(|| format!("read {}", path.display()))
+    };
     let mut tls = ServerTlsConfig::new().identity(Identity::from_pem(read(cert)?, read(key)?));
     if let Some(ca) = &config.client_ca_file {
         tls = tls.client_ca_root(Certificate::from_pem(read(ca)?));

@@ -58,7 +58,9 @@ impl Principal {
 /// Why the configuration of access cannot work.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthError {
-    #[error("{key} {addr} is not a loopback address and auth.tokens_file is not set: nobody could be told from anybody")]
+    #[error(
+        "{key} {addr} is not a loopback address and auth.tokens_file is not set: nobody could be told from anybody"
+    )]
     Open { key: &'static str, addr: SocketAddr },
     #[error("read {path}")]
     Read { path: PathBuf, source: std::io::Error },
@@ -96,7 +98,10 @@ impl Authority {
     ///
     /// # Errors
     /// [`AuthError`]: an open listener without tokens, or a file that cannot be used.
-    pub fn new(config: &AuthConfig, listeners: &[(&'static str, SocketAddr)]) -> Result<Self, AuthError> {
+    pub fn new(
+        config: &AuthConfig,
+        listeners: &[(&'static str, SocketAddr)],
+    ) -> Result<Self, AuthError> {
         let Some(path) = &config.tokens_file else {
             return match listeners.iter().find(|(_, addr)| !addr.ip().is_loopback()) {
                 Some(&(key, addr)) => Err(AuthError::Open { key, addr }),
@@ -153,7 +158,8 @@ fn read(path: &Path) -> Result<Arc<[(String, Principal)]>, AuthError> {
     })?;
     let mut tokens: Vec<(String, Principal)> = Vec::new();
     for entry in file.token {
-        let wrong = |what| AuthError::Token { path: path.to_owned(), name: entry.name.clone(), what };
+        let wrong =
+            |what| AuthError::Token { path: path.to_owned(), name: entry.name.clone(), what };
         if entry.token.len() < MIN_TOKEN_BYTES {
             return Err(wrong("is shorter than 32 characters"));
         }
@@ -214,19 +220,24 @@ mod tests {
     fn open_listener_needs_tokens() {
         let local = [("listen.http", SocketAddr::from(([127, 0, 0, 1], 1)))];
         assert!(Authority::new(&AuthConfig::default(), &local).expect("loopback").is_open());
-        let error = Authority::new(&AuthConfig::default(), &[("listen.grpc", any())]).expect_err("open");
+        let error =
+            Authority::new(&AuthConfig::default(), &[("listen.grpc", any())]).expect_err("open");
         assert!(error.to_string().starts_with("listen.grpc 0.0.0.0:1 is not a loopback"));
     }
 
     #[test]
     fn token_decides_who_and_what() {
-        let text = format!("[[token]]\nname='n1'\ntoken='{A}'\nrole='agent'\nnode='n1'\n[[token]]\nname='p'\ntoken='{B}'\nrole='viewer'\n");
+        let text = format!(
+            "[[token]]\nname='n1'\ntoken='{A}'\nrole='agent'\nnode='n1'\n[[token]]\nname='p'\ntoken='{B}'\nrole='viewer'\n"
+        );
         let authority = tokens(&text).expect("valid");
         let who = |t: &str| authority.identify(Some(&format!("Bearer {t}")));
         let (agent, viewer) = (who(A).expect("agent"), who(B).expect("viewer"));
         assert_eq!(agent.node.as_deref(), Some("n1"));
         assert!(agent.may(Role::Agent) && !agent.may(Role::Viewer));
-        assert!(viewer.may(Role::Viewer) && !viewer.may(Role::Agent) && !viewer.may(Role::Operator));
+        assert!(
+            viewer.may(Role::Viewer) && !viewer.may(Role::Agent) && !viewer.may(Role::Operator)
+        );
         assert!(who("x").is_none() && authority.identify(None).is_none());
         assert!(authority.identify(Some(&format!("Basic {A}"))).is_none());
     }

@@ -178,7 +178,13 @@ impl Catalog {
 }
 
 impl Inner {
-    fn insert(&mut self, id: LayoutId, node: &Arc<NodeKey>, hash: u64, decoded: &Layout) -> Arc<Live> {
+    fn insert(
+        &mut self,
+        id: LayoutId,
+        node: &Arc<NodeKey>,
+        hash: u64,
+        decoded: &Layout,
+    ) -> Arc<Live> {
         self.next_layout = self.next_layout.max(id.0 + 1);
         let mut columns = Vec::with_capacity(layout::columns(decoded));
         for entity in &decoded.entities {
@@ -192,7 +198,14 @@ impl Inner {
                 labels.sort();
                 let key = (node.id, name, labels);
                 let placement = (id, columns.len());
-                columns.push(self.intern(key, node, layout::kind(metric.kind), &kind, &own, placement));
+                columns.push(self.intern(
+                    key,
+                    node,
+                    layout::kind(metric.kind),
+                    &kind,
+                    &own,
+                    placement,
+                ));
             }
         }
         let layout = NodeLayout {
@@ -220,11 +233,13 @@ impl Inner {
         entity: &[LabelPair],
         placement: (LayoutId, usize),
     ) -> Arc<Series> {
-        if let Some(entry) = self.by_key.get(&key).and_then(|id| self.series.get_mut(id.0 as usize)) {
+        if let Some(entry) = self.by_key.get(&key).and_then(|id| self.series.get_mut(id.0 as usize))
+        {
             entry.placements.push(placement);
             return Arc::clone(&entry.series);
         }
-        let number = u32::try_from(self.series.len()).expect("fewer than 2^32 series fit in memory");
+        let number =
+            u32::try_from(self.series.len()).expect("fewer than 2^32 series fit in memory");
         let (_, metric, labels) = key.clone();
         let series = Arc::new(Series {
             id: SeriesId(number),
@@ -236,7 +251,8 @@ impl Inner {
             labels,
         });
         self.by_key.insert(key, series.id);
-        let fixed = [("__name__", &series.metric), ("cluster", &node.cluster), ("node", &node.name)];
+        let fixed =
+            [("__name__", &series.metric), ("cluster", &node.cluster), ("node", &node.name)];
         for (name, value) in fixed {
             let name = self.symbol(name);
             let values = self.postings.entry(name).or_default();
@@ -341,8 +357,11 @@ mod tests {
         assert_eq!(catalog.series_count(), 12);
         let node = Arc::clone(&catalog.layouts()[0].layout.node);
         let metric = LayoutMetric { name: "one".into(), kind: 1 };
-        let entity =
-            LayoutEntity { r#type: "cpu".into(), labels: vec![], series: vec![LayoutSeries::default()] };
+        let entity = LayoutEntity {
+            r#type: "cpu".into(),
+            labels: vec![],
+            series: vec![LayoutSeries::default()],
+        };
         let layout = Layout {
             collector: "host".into(),
             interval_ms: 1,

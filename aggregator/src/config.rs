@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sextant_proto::logging::LogConfig;
 use serde::{Deserialize, Serialize};
+use sextant_proto::logging::LogConfig;
 
 use crate::auth::AuthConfig;
 use crate::detect::DetectConfig;
@@ -132,7 +132,10 @@ impl Config {
         let wrong = |key, what: String| Err(ConfigError::Value { key, what });
         let interval = self.store.commit_interval;
         if interval.is_zero() || interval > Duration::from_secs(5) {
-            return wrong("store.commit_interval", format!("{interval:?} is not within 1ms and 5s"));
+            return wrong(
+                "store.commit_interval",
+                format!("{interval:?} is not within 1ms and 5s"),
+            );
         }
         let hour = Duration::from_secs(3_600);
         let retention = [
@@ -154,13 +157,18 @@ impl Config {
             return wrong("tls.client_ca_file", "needs tls.cert_file and tls.key_file".into());
         }
         if !self.listen.grpc.ip().is_loopback() && self.tls.cert_file.is_none() {
-            let what = format!("{} is not a loopback address and tls.cert_file is not set: tokens would travel in clear", self.listen.grpc);
+            let what = format!(
+                "{} is not a loopback address and tls.cert_file is not set: tokens would travel in clear",
+                self.listen.grpc
+            );
             return wrong("listen.grpc", what);
         }
         if self.listen.grpc == self.listen.http && self.listen.grpc.port() != 0 {
             return wrong("listen.http", format!("{} is listen.grpc too", self.listen.http));
         }
-        self.detect.check().map_err(|e| ConfigError::Value { key: "detect", what: e.to_string() })?;
+        self.detect
+            .check()
+            .map_err(|e| ConfigError::Value { key: "detect", what: e.to_string() })?;
         let log = sextant_proto::logging::check(&self.log);
         log.map_err(|e| ConfigError::Value { key: "log", what: e.to_string() })
     }

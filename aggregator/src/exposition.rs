@@ -118,10 +118,16 @@ fn own_families(queries: &Queries, out: &mut String) {
     let anomalies = queries.episodes.open();
     if !anomalies.is_empty() {
         let name = "sextant_anomaly_active";
-        put(out, format_args!("# HELP {name} An anomaly that is open; gone when it closes.\n# TYPE {name} gauge\n"));
+        put(
+            out,
+            format_args!(
+                "# HELP {name} An anomaly that is open; gone when it closes.\n# TYPE {name} gauge\n"
+            ),
+        );
         for a in &anomalies {
             let severity = Severity::try_from(a.severity).unwrap_or_default();
-            let severity = severity.as_str_name().trim_start_matches("SEVERITY_").to_ascii_lowercase();
+            let severity =
+                severity.as_str_name().trim_start_matches("SEVERITY_").to_ascii_lowercase();
             let own = [
                 ("cluster", &*a.cluster),
                 ("node", &*a.node),
@@ -148,19 +154,42 @@ fn own_families(queries: &Queries, out: &mut String) {
             sample(out, name, labels.into_iter(), value(node));
         }
     };
-    family("sextant_node_clock_skew_seconds", "The node's clock minus the aggregator's, when the agent connected.", &|n| n.clock_skew_ms as f64 / 1e3);
-    family("sextant_node_connected", "Whether an agent speaks for the node.", &|n| f64::from(u8::from(n.connected)));
-    family("sextant_node_last_seen_timestamp_seconds", "When the last frame of the node arrived.", &|n| n.last_seen_unix_ms as f64 / 1e3);
-    family("sextant_node_series", "Series of the node that have a value now.", &|n| f64::from(n.series));
+    family(
+        "sextant_node_clock_skew_seconds",
+        "The node's clock minus the aggregator's, when the agent connected.",
+        &|n| n.clock_skew_ms as f64 / 1e3,
+    );
+    family("sextant_node_connected", "Whether an agent speaks for the node.", &|n| {
+        f64::from(u8::from(n.connected))
+    });
+    family(
+        "sextant_node_last_seen_timestamp_seconds",
+        "When the last frame of the node arrived.",
+        &|n| n.last_seen_unix_ms as f64 / 1e3,
+    );
+    family("sextant_node_series", "Series of the node that have a value now.", &|n| {
+        f64::from(n.series)
+    });
 }
 
-fn line(out: &mut String, name: &str, node: &NodeKey, labels: &[crate::series::LabelPair], value: f64) {
+fn line(
+    out: &mut String,
+    name: &str,
+    node: &NodeKey,
+    labels: &[crate::series::LabelPair],
+    value: f64,
+) {
     let own = [("cluster", &*node.cluster), ("node", &*node.name)];
     let labels = labels.iter().map(|(n, v)| (&**n, &**v));
     sample(out, name, own.into_iter().chain(labels), value);
 }
 
-fn sample<'a>(out: &mut String, name: &str, labels: impl Iterator<Item = (&'a str, &'a str)>, value: f64) {
+fn sample<'a>(
+    out: &mut String,
+    name: &str,
+    labels: impl Iterator<Item = (&'a str, &'a str)>,
+    value: f64,
+) {
     out.push_str(name);
     let mut separator = '{';
     for (label, text) in labels {

@@ -84,7 +84,8 @@ impl Head {
         let Some(&(first, _)) = rows.first() else { return done };
         let last = self.ticks_ms.last().copied();
         let late = last.is_some_and(|last| first <= last);
-        let wide = self.ticks_ms.first().is_some_and(|start| first.saturating_sub(*start) > MAX_SPAN_MS);
+        let wide =
+            self.ticks_ms.first().is_some_and(|start| first.saturating_sub(*start) > MAX_SPAN_MS);
         if self.ticks_ms.len() >= MAX_TICKS || late || wide || spool != self.spool {
             done.extend(self.seal());
         }

@@ -61,7 +61,12 @@ impl TelemetryIngest for Ingest {
 }
 
 impl Ingest {
-    async fn session(self, principal: Principal, mut stream: Streaming<PushRequest>, responses: Responses) {
+    async fn session(
+        self,
+        principal: Principal,
+        mut stream: Streaming<PushRequest>,
+        responses: Responses,
+    ) {
         let end = self.stop.child_token();
         let stats = Arc::clone(&self.shared.stats);
         let welcome = match self.hello(&principal, &mut stream, &end).await {
@@ -93,7 +98,11 @@ impl Ingest {
         stats.sessions.add(-1);
         debug!(cluster = %node.key.cluster, node = %node.key.name, why, "agent disconnected");
         if !node.is_connected() {
-            let event = node_event("node.disconnected", Severity::Info, format!("agent disconnected: {why}"));
+            let event = node_event(
+                "node.disconnected",
+                Severity::Info,
+                format!("agent disconnected: {why}"),
+            );
             self.shards.send(node.key.id, Job::Event(Arc::clone(&node.key), event)).await;
         }
     }
@@ -144,7 +153,10 @@ impl Ingest {
             match request.message {
                 Some(push_request::Message::Frame(frame)) => {
                     if frame.seq == 0 || frame.seq > MAX_SEQ {
-                        return Err(Status::invalid_argument(format!("seq {} is impossible", frame.seq)));
+                        return Err(Status::invalid_argument(format!(
+                            "seq {} is impossible",
+                            frame.seq
+                        )));
                     }
                     let job = Job::Frame {
                         node: Arc::clone(node),
@@ -159,7 +171,10 @@ impl Ingest {
                 Some(push_request::Message::Layout(record)) => {
                     layouts += 1;
                     if layouts > limits::MAX_LAYOUTS_PER_STREAM {
-                        let text = format!("over the limit of {} layouts a stream", limits::MAX_LAYOUTS_PER_STREAM);
+                        let text = format!(
+                            "over the limit of {} layouts a stream",
+                            limits::MAX_LAYOUTS_PER_STREAM
+                        );
                         return Err(Status::resource_exhausted(text));
                     }
                     self.layout(node, &record).await;

@@ -100,7 +100,9 @@ impl Drop for Claim {
 
 /// Another agent speaks for the node.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("node {cluster}/{node} already has an agent (spool {spool}): two agents claim one name, or the old connection is not gone yet")]
+#[error(
+    "node {cluster}/{node} already has an agent (spool {spool}): two agents claim one name, or the old connection is not gone yet"
+)]
 pub struct Claimed {
     cluster: String,
     node: String,
@@ -158,7 +160,12 @@ impl Nodes {
     ///
     /// # Errors
     /// [`Claimed`] while an agent with another spool is connected.
-    pub fn welcome(&self, hello: &Hello, now_ms: i64, end: &CancellationToken) -> Result<Welcome, Claimed> {
+    pub fn welcome(
+        &self,
+        hello: &Hello,
+        now_ms: i64,
+        end: &CancellationToken,
+    ) -> Result<Welcome, Claimed> {
         let mut inner = self.inner.lock();
         let name = (hello.cluster.clone(), hello.node.clone());
         let known = inner.by_name.get(&name).and_then(|id| inner.nodes.get(id)).cloned();
@@ -265,7 +272,9 @@ mod tests {
         let first = nodes.welcome(&hello("a", "s1"), 1, &end).expect("free");
         assert!(first.new_spool.is_some() && first.node.is_connected());
         let refused = nodes.welcome(&hello("a", "s2"), 1, &CancellationToken::new());
-        assert!(refused.expect_err("claimed").to_string().contains("node c/a already has an agent"));
+        assert!(
+            refused.expect_err("claimed").to_string().contains("node c/a already has an agent")
+        );
         assert!(!end.is_cancelled());
         let again = nodes.welcome(&hello("a", "s1"), 1, &CancellationToken::new()).expect("same");
         assert!(end.is_cancelled() && again.new_spool.is_none());
@@ -273,14 +282,16 @@ mod tests {
         assert!(again.node.is_connected());
         drop(again.claim);
         assert!(!again.node.is_connected());
-        let other = nodes.welcome(&hello("a", "s2"), 1, &CancellationToken::new()).expect("free again");
+        let other =
+            nodes.welcome(&hello("a", "s2"), 1, &CancellationToken::new()).expect("free again");
         assert_eq!((other.record.id, other.spool.id), (0, 1));
     }
 
     #[test]
     fn seq_is_taken_once() {
         let nodes = Nodes::default();
-        let spool = nodes.welcome(&hello("a", "s"), 1, &CancellationToken::new()).expect("free").spool;
+        let spool =
+            nodes.welcome(&hello("a", "s"), 1, &CancellationToken::new()).expect("free").spool;
         assert!(spool.apply(1) && spool.apply(5) && !spool.apply(5) && !spool.apply(2));
         spool.commit(5);
         spool.commit(3);

@@ -158,7 +158,8 @@ pub fn replay(shards: &mut [Shard], shared: &Shared, frame: &FrameRecord) {
     let wire = Frame { seq: frame.seq, codec: frame.codec, payload: frame.payload.clone() };
     match shard.decoder.decode(&wire, |_| Some(live.layout.columns.len())) {
         Ok(decoded) => {
-            let chunks = live.head.lock().append(frame.spool, frame.seq, clock::now_ms(), decoded.rows());
+            let chunks =
+                live.head.lock().append(frame.spool, frame.seq, clock::now_ms(), decoded.rows());
             for chunk in chunks {
                 shared.writer.send(Write::Seal(Arc::clone(&live), chunk));
             }
@@ -240,7 +241,13 @@ impl Shard {
         layouts.iter().flat_map(|l| &l.layout.columns).find(|s| same(s)).cloned()
     }
 
-    fn frame(&mut self, node: &Arc<Node>, spool: &Arc<Spool>, frame: Frame, refusals: &mpsc::Sender<Refused>) {
+    fn frame(
+        &mut self,
+        node: &Arc<Node>,
+        spool: &Arc<Spool>,
+        frame: Frame,
+        refusals: &mpsc::Sender<Refused>,
+    ) {
         let stats = Arc::clone(&self.shared.stats);
         let seq = frame.seq;
         if !spool.apply(seq) {
@@ -256,7 +263,10 @@ impl Shard {
                 stats.frames.add(1);
                 stats.payload_bytes.add(frame.payload.len() as u64);
                 let Frame { codec, payload, .. } = frame;
-                changes.insert(0, Change::Frame(FrameRecord { spool: spool.id, seq, layout, codec, payload }));
+                changes.insert(
+                    0,
+                    Change::Frame(FrameRecord { spool: spool.id, seq, layout, codec, payload }),
+                );
             }
             Err((reason, detail)) => {
                 stats.frames_refused.add(reason_name(reason));
@@ -313,7 +323,9 @@ impl Shard {
                 let newest = head.latest().map_or(0, |l| l.0);
                 let behind = (newest - first) / 1000;
                 let collector = &live.layout.collector;
-                let detail = format!("{behind} s older than the newest sample of {collector}, over the limit of 1 h");
+                let detail = format!(
+                    "{behind} s older than the newest sample of {collector}, over the limit of 1 h"
+                );
                 return Err((RefusalReason::TooOld, detail));
             }
             let done = head.append(spool.id, frame.seq, now, decoded.rows());
@@ -400,10 +412,11 @@ impl Shard {
         for live in self.layouts.values() {
             let mut head = live.head.lock();
             if head.is_idle(now - IDLE_MS)
-                && let Some(chunk) = head.seal() {
-                    drop(head);
-                    self.shared.writer.send(Write::Seal(Arc::clone(live), chunk));
-                }
+                && let Some(chunk) = head.seal()
+            {
+                drop(head);
+                self.shared.writer.send(Write::Seal(Arc::clone(live), chunk));
+            }
         }
     }
 }

@@ -15,7 +15,8 @@ pub fn usage() -> Usage {
     // proc(5): after the command's closing bracket, utime and stime are the 12th and 13th.
     let stat = text("/proc/self/stat");
     let fields = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace());
-    let ticks = fields.map(|f| f.skip(11).take(2).filter_map(|t| t.parse::<f64>().ok()).sum::<f64>());
+    let ticks =
+        fields.map(|f| f.skip(11).take(2).filter_map(|t| t.parse::<f64>().ok()).sum::<f64>());
     let page = rustix::param::page_size() as u64;
     let hertz = rustix::param::clock_ticks_per_second() as f64;
     Usage {

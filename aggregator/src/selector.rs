@@ -44,10 +44,12 @@ impl Selector {
         let Expr::VectorSelector(parsed) = parser::parse(text).map_err(error)? else {
             return Err(error("it is an expression of another kind".into()));
         };
-        if parsed.offset.is_some() || parsed.at.is_some() || !parsed.matchers.or_matchers.is_empty() {
+        if parsed.offset.is_some() || parsed.at.is_some() || !parsed.matchers.or_matchers.is_empty()
+        {
             return Err(error("offset, @ and \"or\" are not part of a selector".into()));
         }
-        let named = parsed.name.map(|n| Matcher { name: "__name__".into(), value: n, how: How::Equal });
+        let named =
+            parsed.name.map(|n| Matcher { name: "__name__".into(), value: n, how: How::Equal });
         let mut matchers: Vec<Matcher> = named.into_iter().collect();
         matchers.extend(parsed.matchers.matchers.into_iter().map(Matcher::from));
         Ok(Self { matchers })

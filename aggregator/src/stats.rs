@@ -97,34 +97,132 @@ impl Stats {
     pub fn render(&self, sizes: &Sizes) -> String {
         let mut out = String::with_capacity(4096);
         let mut one = |name: &str, kind: &str, help: &str, value: f64| {
-            put(&mut out, format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n"));
+            put(
+                &mut out,
+                format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n"),
+            );
         };
         let counter = |c: &Counter| c.get() as f64;
         let gauge = |g: &Gauge| g.get() as f64;
         one("sextant_ingest_sessions", "gauge", "Agents connected.", gauge(&self.sessions));
-        one("sextant_ingest_sessions_opened_total", "counter", "Streams that agents opened.", counter(&self.sessions_opened));
+        one(
+            "sextant_ingest_sessions_opened_total",
+            "counter",
+            "Streams that agents opened.",
+            counter(&self.sessions_opened),
+        );
         one("sextant_ingest_frames_total", "counter", "Frames accepted.", counter(&self.frames));
         one("sextant_ingest_samples_total", "counter", "Samples accepted.", counter(&self.samples));
-        one("sextant_ingest_payload_bytes_total", "counter", "Bytes of accepted frames.", counter(&self.payload_bytes));
-        one("sextant_ingest_frames_repeated_total", "counter", "Frames sent again that were there already.", counter(&self.frames_repeated));
-        one("sextant_ingest_layouts_refused_total", "counter", "Layouts refused.", counter(&self.layouts_refused));
-        one("sextant_pipeline_shard_queue_frames", "gauge", "Frames waiting for their shard.", gauge(&self.shard_queue));
-        one("sextant_store_writer_queue_changes", "gauge", "Changes waiting to be committed.", gauge(&self.writer_queue));
-        one("sextant_store_commits_total", "counter", "Transactions committed.", counter(&self.commits));
-        one("sextant_store_commit_seconds_total", "counter", "Time spent in transactions.", counter(&self.commit_nanoseconds) / 1e9);
-        one("sextant_store_commit_failures_total", "counter", "Transactions that failed and were tried again.", counter(&self.commit_failures));
-        one("sextant_store_seals_total", "counter", "Chunks moved from the journal into blocks.", counter(&self.seals));
-        one("sextant_store_pruned_total", "counter", "Block files and rows that retention deleted.", counter(&self.pruned));
-        one("sextant_store_bytes", "gauge", "Bytes of the data directory.", sizes.store.bytes as f64);
-        one("sextant_store_journal_frames", "gauge", "Frames in the journal.", sizes.store.journal_frames as f64);
+        one(
+            "sextant_ingest_payload_bytes_total",
+            "counter",
+            "Bytes of accepted frames.",
+            counter(&self.payload_bytes),
+        );
+        one(
+            "sextant_ingest_frames_repeated_total",
+            "counter",
+            "Frames sent again that were there already.",
+            counter(&self.frames_repeated),
+        );
+        one(
+            "sextant_ingest_layouts_refused_total",
+            "counter",
+            "Layouts refused.",
+            counter(&self.layouts_refused),
+        );
+        one(
+            "sextant_pipeline_shard_queue_frames",
+            "gauge",
+            "Frames waiting for their shard.",
+            gauge(&self.shard_queue),
+        );
+        one(
+            "sextant_store_writer_queue_changes",
+            "gauge",
+            "Changes waiting to be committed.",
+            gauge(&self.writer_queue),
+        );
+        one(
+            "sextant_store_commits_total",
+            "counter",
+            "Transactions committed.",
+            counter(&self.commits),
+        );
+        one(
+            "sextant_store_commit_seconds_total",
+            "counter",
+            "Time spent in transactions.",
+            counter(&self.commit_nanoseconds) / 1e9,
+        );
+        one(
+            "sextant_store_commit_failures_total",
+            "counter",
+            "Transactions that failed and were tried again.",
+            counter(&self.commit_failures),
+        );
+        one(
+            "sextant_store_seals_total",
+            "counter",
+            "Chunks moved from the journal into blocks.",
+            counter(&self.seals),
+        );
+        one(
+            "sextant_store_pruned_total",
+            "counter",
+            "Block files and rows that retention deleted.",
+            counter(&self.pruned),
+        );
+        one(
+            "sextant_store_bytes",
+            "gauge",
+            "Bytes of the data directory.",
+            sizes.store.bytes as f64,
+        );
+        one(
+            "sextant_store_journal_frames",
+            "gauge",
+            "Frames in the journal.",
+            sizes.store.journal_frames as f64,
+        );
         one("sextant_store_blocks", "gauge", "Blocks.", sizes.store.blocks as f64);
-        one("sextant_series", "gauge", "Series known, those of the past included.", sizes.series as f64);
-        one("sextant_anomalies_opened_total", "counter", "Anomalies opened.", counter(&self.anomalies_opened));
-        one("sextant_anomalies_suppressed_total", "counter", "Findings beyond the limit of open anomalies a node.", counter(&self.anomalies_suppressed));
+        one(
+            "sextant_series",
+            "gauge",
+            "Series known, those of the past included.",
+            sizes.series as f64,
+        );
+        one(
+            "sextant_anomalies_opened_total",
+            "counter",
+            "Anomalies opened.",
+            counter(&self.anomalies_opened),
+        );
+        one(
+            "sextant_anomalies_suppressed_total",
+            "counter",
+            "Findings beyond the limit of open anomalies a node.",
+            counter(&self.anomalies_suppressed),
+        );
         one("sextant_subscribers", "gauge", "Subscribers.", gauge(&self.subscribers));
-        one("sextant_subscriber_drops_total", "counter", "Messages that slow subscribers did not get.", counter(&self.subscriber_drops));
-        one("process_resident_memory_bytes", "gauge", "Resident memory of the aggregator.", sizes.resident_bytes as f64);
-        one("process_cpu_seconds_total", "counter", "CPU time of the aggregator.", sizes.cpu_seconds);
+        one(
+            "sextant_subscriber_drops_total",
+            "counter",
+            "Messages that slow subscribers did not get.",
+            counter(&self.subscriber_drops),
+        );
+        one(
+            "process_resident_memory_bytes",
+            "gauge",
+            "Resident memory of the aggregator.",
+            sizes.resident_bytes as f64,
+        );
+        one(
+            "process_cpu_seconds_total",
+            "counter",
+            "CPU time of the aggregator.",
+            sizes.cpu_seconds,
+        );
         let mut reasons = |name: &str, help: &str, reasons: &Reasons| {
             put(&mut out, format_args!("# HELP {name} {help}\n# TYPE {name} counter\n"));
             for (reason, count) in reasons.0.lock().iter() {
@@ -132,7 +230,11 @@ impl Stats {
             }
         };
         reasons("sextant_ingest_frames_refused_total", "Frames refused.", &self.frames_refused);
-        reasons("sextant_ingest_sessions_refused_total", "Streams refused.", &self.sessions_refused);
+        reasons(
+            "sextant_ingest_sessions_refused_total",
+            "Streams refused.",
+            &self.sessions_refused,
+        );
         out
     }
 }

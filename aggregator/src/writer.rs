@@ -51,7 +51,10 @@ impl Default for WriterConfig {
 #[derive(Debug)]
 pub enum Write {
     /// Written together; `spool` is told when they are on disk.
-    Changes { changes: Vec<Change>, spool: Option<(Arc<Spool>, u64)> },
+    Changes {
+        changes: Vec<Change>,
+        spool: Option<(Arc<Spool>, u64)>,
+    },
     /// Everything of the chunk was handed over before.
     Seal(Arc<Live>, Arc<Chunk>),
     Prune(Cutoff),
@@ -88,13 +91,7 @@ pub fn start(
 ) -> (WriterHandle, JoinHandle<()>) {
     let (queue, receiver) = sync_channel(QUEUE);
     let handle = WriterHandle { queue, stats: Arc::clone(&stats) };
-    let writer = Writer {
-        store,
-        stats,
-        health,
-        abandon,
-        interval: config.commit_interval,
-    };
+    let writer = Writer { store, stats, health, abandon, interval: config.commit_interval };
     let thread = std::thread::Builder::new()
         .name("writer".into())
         .spawn(move || writer.run(&receiver))
@@ -196,7 +193,11 @@ impl Writer {
     }
 
     /// Does it until it works. False: it was abandoned.
-    fn insist(&self, what: &'static str, mut attempt: impl FnMut() -> Result<(), StoreError>) -> bool {
+    fn insist(
+        &self,
+        what: &'static str,
+        mut attempt: impl FnMut() -> Result<(), StoreError>,
+    ) -> bool {
         loop {
             let Err(failure) = attempt() else {
                 if self.health.recover("store") {
@@ -213,10 +214,16 @@ impl Writer {
                 error!(what, error = text, "store failed, nothing is acknowledged until it works");
             }
             if self.abandon.is_cancelled() {
-                error!(what, "stopping with frames that are not stored; the agents still have them");
+                error!(
+                    what,
+                    "stopping with frames that are not stored; the agents still have them"
+                );
                 return false;
             }
-            #[expect(clippy::disallowed_methods, reason = "a thread of its own, nothing else to do")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "a thread of its own, nothing else to do"
+            )]
             std::thread::sleep(RETRY);
         }
     }

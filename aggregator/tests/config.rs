@@ -89,7 +89,8 @@ fn port_in_use_and_unusable_directory_are_named() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let addr = taken.local_addr().unwrap();
     let data = dir.path().join("data");
-    let text = format!("data_dir = {data:?}\n[listen]\ngrpc = \"127.0.0.1:0\"\nhttp = \"{addr}\"\n");
+    let text =
+        format!("data_dir = {data:?}\n[listen]\ngrpc = \"127.0.0.1:0\"\nhttp = \"{addr}\"\n");
     refused(&run(dir.path(), &text), &[&addr.to_string(), "listen.http", "in use"]);
     std::fs::write(&data, "a file in its place").unwrap();
     refused(&run(dir.path(), &local(dir.path(), "")), &[&data.display().to_string()]);

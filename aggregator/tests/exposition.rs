@@ -51,11 +51,16 @@ async fn exposition_is_what_promtool_and_filters_want() {
     let line = "test_value{cluster=\"test\",node=\"a\",i=\"0\"} 1.5\n";
     assert!(text.contains(line), "{text}");
     assert!(text.contains("i=\"1\"} +Inf\n"), "{text}");
-    assert!(text.contains("# HELP test_value A value\\nof a \\\\ test.\n# TYPE test_value gauge\n"));
+    assert!(
+        text.contains("# HELP test_value A value\\nof a \\\\ test.\n# TYPE test_value gauge\n")
+    );
     assert!(text.contains("sextant_node_connected{cluster=\"test\",node=\"a\"} 1\n"));
 
     let (_, one) = get(&running.http, "/metrics?match[]=test_value%7Bi=%220%22%7D", None).await;
-    assert!(one.contains(line) && !one.contains("i=\"1\"") && !one.contains("sextant_node"), "{one}");
+    assert!(
+        one.contains(line) && !one.contains("i=\"1\"") && !one.contains("sextant_node"),
+        "{one}"
+    );
     let (_, none) = get(&running.http, "/metrics?collect[]=gpu", None).await;
     assert_eq!(none, "");
     let (_, test) = get(&running.http, "/metrics?collect[]=gpu&collect[]=test", None).await;
@@ -95,7 +100,8 @@ async fn only_health_and_readiness_are_open_when_there_are_tokens() {
     }
     let refused = Agent::connect(&running.grpc, hello("n1", "s")).await.err().unwrap();
     assert_eq!(refused.code(), tonic::Code::Unauthenticated);
-    let nodes = running.query().await.list_nodes(sextant_proto::v1::ListNodesRequest::default()).await;
+    let nodes =
+        running.query().await.list_nodes(sextant_proto::v1::ListNodesRequest::default()).await;
     assert_eq!(nodes.unwrap_err().code(), tonic::Code::Unauthenticated);
     let token_file = dir.path().join("token");
     std::fs::write(&token_file, &agent).unwrap();

@@ -28,7 +28,8 @@ async fn what_is_acknowledged_is_there_once_after_repeats_and_restarts() {
         assert!(agent.acked(sent).await.is_empty(), "round {round}");
         let found = all(&mut running.query().await, "test_value").await;
         assert_eq!(found.len(), 3);
-        let want = |column: usize| (1..=sent).map(|s| (tick(s), row(s)[column])).collect::<Vec<_>>();
+        let want =
+            |column: usize| (1..=sent).map(|s| (tick(s), row(s)[column])).collect::<Vec<_>>();
         for (column, (name, points)) in found.iter().enumerate() {
             assert!(name.contains(&format!("i={column}")), "{name}");
             assert_eq!(*points, want(column), "round {round}");

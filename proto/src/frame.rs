@@ -107,9 +107,10 @@ impl Encoder {
         payload.encode(&mut self.plain).expect("a BytesMut grows");
         if self.plain.len() >= MIN_COMPRESS_BYTES
             && let Ok(packed) = self.compressor.compress(&self.plain)
-                && packed.len() < self.plain.len() {
-                    return frame(Codec::PlainZstd, packed.into());
-                }
+            && packed.len() < self.plain.len()
+        {
+            return frame(Codec::PlainZstd, packed.into());
+        }
         frame(Codec::Plain, Bytes::copy_from_slice(&self.plain))
     }
 }

@@ -56,9 +56,10 @@ pub struct Guard(Option<SdkTracerProvider>);
 impl Drop for Guard {
     fn drop(&mut self) {
         if let Some(provider) = &self.0
-            && let Err(error) = provider.shutdown() {
-                tracing::warn!(%error, "traces not all sent");
-            }
+            && let Err(error) = provider.shutdown()
+        {
+            tracing::warn!(%error, "traces not all sent");
+        }
     }
 }
 

@@ -91,11 +91,14 @@ async fn metrics(
         match name.as_str() {
             "match[]" => match Selector::parse(&value) {
                 Ok(selector) => filter.selectors.push(selector),
-                Err(error) => return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response(),
+                Err(error) => {
+                    return (StatusCode::BAD_REQUEST, format!("{error}\n")).into_response();
+                }
             },
             "collect[]" => filter.collectors.push(value),
             _ => {
-                let text = format!("parameter {name:?} is unknown: there are match[] and collect[]\n");
+                let text =
+                    format!("parameter {name:?} is unknown: there are match[] and collect[]\n");
                 return (StatusCode::BAD_REQUEST, text).into_response();
             }
         }

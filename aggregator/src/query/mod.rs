@@ -82,7 +82,8 @@ impl Queries {
             cluster.connected_nodes += u32::from(node.is_connected());
             cluster.active_anomalies += count(self.episodes.open_on(node.key.id));
         }
-        let named = clusters.into_iter().map(|(name, c)| v1::Cluster { name: name.to_string(), ..c });
+        let named =
+            clusters.into_iter().map(|(name, c)| v1::Cluster { name: name.to_string(), ..c });
         named.collect()
     }
 
@@ -123,11 +124,15 @@ impl Queries {
         let mut entities: BTreeMap<_, u32> = BTreeMap::new();
         for live in self.catalog.layouts() {
             let key = &live.layout.node;
-            if !wanted(cluster, &key.cluster) || !wanted(node, &key.name) || !self.is_fresh(&live, now) {
+            if !wanted(cluster, &key.cluster)
+                || !wanted(node, &key.name)
+                || !self.is_fresh(&live, now)
+            {
                 continue;
             }
             for series in live.layout.columns.iter().filter(|s| wanted(kind, &s.entity_type)) {
-                let entity = (series.node.id, Arc::clone(&series.entity_type), series.entity.clone());
+                let entity =
+                    (series.node.id, Arc::clone(&series.entity_type), series.entity.clone());
                 *entities.entry(entity).or_default() += 1;
             }
         }
@@ -159,7 +164,9 @@ impl Queries {
     fn select(&self, selector: &Selector) -> Result<Vec<Arc<Series>>, QueryError> {
         let (series, more) = self.catalog.select(selector, MAX_SERIES);
         if more {
-            let text = format!("the selector matches over {MAX_SERIES} series: name a metric, a node or more labels");
+            let text = format!(
+                "the selector matches over {MAX_SERIES} series: name a metric, a node or more labels"
+            );
             return Err(QueryError::Limit(text));
         }
         Ok(series)
@@ -221,7 +228,8 @@ impl Queries {
         if !query.active_only {
             return Ok(self.store.anomalies(&query)?);
         }
-        let same = |filter: &Option<String>, value: &str| filter.as_deref().is_none_or(|f| f == value);
+        let same =
+            |filter: &Option<String>, value: &str| filter.as_deref().is_none_or(|f| f == value);
         let mut open = self.episodes.open();
         open.retain(|a| same(&query.cluster, &a.cluster) && same(&query.node, &a.node));
         open.reverse();

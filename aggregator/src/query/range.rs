@@ -49,7 +49,9 @@ impl Queries {
         each: &mut dyn FnMut(Points) -> bool,
     ) -> Result<(), QueryError> {
         if end_ms < start_ms || step_ms < 0 {
-            return Err(QueryError::Invalid("the range ends before it starts, or its step is negative".into()));
+            return Err(QueryError::Invalid(
+                "the range ends before it starts, or its step is negative".into(),
+            ));
         }
         let series = self.select(&Selector::parse(selector)?)?;
         let steps = if step_ms > 0 { (end_ms - start_ms) / step_ms + 1 } else { 0 };
@@ -79,7 +81,12 @@ impl Queries {
     }
 
     /// The samples of some series as they were read.
-    fn samples(&self, series: &[Arc<Series>], start_ms: i64, end_ms: i64) -> Result<Vec<Points>, QueryError> {
+    fn samples(
+        &self,
+        series: &[Arc<Series>],
+        start_ms: i64,
+        end_ms: i64,
+    ) -> Result<Vec<Points>, QueryError> {
         let mut layouts: BTreeMap<LayoutId, Wanted> = BTreeMap::new();
         for one in series {
             for (live, column) in self.catalog.placements(one.id) {
@@ -92,7 +99,8 @@ impl Queries {
             let columns: Vec<usize> = wanted.iter().map(|(_, column)| *column).collect();
             let head = live.head.lock().snapshot(&columns, start_ms, end_ms);
             let numbers = columns.iter().map(|c| u32::try_from(*c).unwrap_or(u32::MAX)).collect();
-            let query = ColumnQuery { layout: live.layout.id.0, columns: numbers, start_ms, end_ms };
+            let query =
+                ColumnQuery { layout: live.layout.id.0, columns: numbers, start_ms, end_ms };
             let segments = self.store.columns(&query)?;
             let unseen = segments.iter().filter(|s| !head.chunks.contains(&(s.spool, s.first_seq)));
             for segment in unseen {
@@ -149,10 +157,11 @@ fn step(points: Points, start_ms: i64, end_ms: i64, step_ms: i64) -> Points {
             next += 1;
         }
         if let Some(last) = next.checked_sub(1)
-            && at - points.times_ms[last] < LOOKBACK_MS {
-                out.times_ms.push(at);
-                out.values.push(points.values[last]);
-            }
+            && at - points.times_ms[last] < LOOKBACK_MS
+        {
+            out.times_ms.push(at);
+            out.values.push(points.values[last]);
+        }
         at += step_ms;
     }
     out

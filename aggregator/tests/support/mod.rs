@@ -55,7 +55,8 @@ impl Running {
     }
 
     fn run(app: App) -> Self {
-        let (grpc, http) = (format!("http://{}", app.grpc_addr), format!("http://{}", app.http_addr));
+        let (grpc, http) =
+            (format!("http://{}", app.grpc_addr), format!("http://{}", app.http_addr));
         let (queries, (stop, stopped)) = (app.queries(), oneshot::channel::<()>());
         #[expect(clippy::disallowed_methods, reason = "the test waits for it in stop")]
         let task = tokio::spawn(app.run(async move { drop(stopped.await) }));
@@ -133,12 +134,14 @@ pub fn record(layout: &Layout) -> LayoutRecord {
 
 impl Agent {
     pub async fn connect(endpoint: &str, hello: Hello) -> Result<Self, Status> {
-        Self::open(ClientConfig { endpoint: endpoint.into(), ..ClientConfig::default() }, hello).await
+        Self::open(ClientConfig { endpoint: endpoint.into(), ..ClientConfig::default() }, hello)
+            .await
     }
 
     pub async fn connect_as(endpoint: &str, hello: Hello, token: &Path) -> Result<Self, Status> {
         let token_file = Some(token.to_owned());
-        let client = ClientConfig { endpoint: endpoint.into(), token_file, ..ClientConfig::default() };
+        let client =
+            ClientConfig { endpoint: endpoint.into(), token_file, ..ClientConfig::default() };
         Self::open(client, hello).await
     }
 
@@ -212,7 +215,8 @@ pub async fn all(
     let mut found: std::collections::BTreeMap<String, Vec<(i64, f64)>> = Default::default();
     while let Some(part) = stream.message().await.expect("range") {
         let series = part.series.expect("series");
-        let labels: Vec<_> = series.labels.iter().map(|l| format!("{}={}", l.name, l.value)).collect();
+        let labels: Vec<_> =
+            series.labels.iter().map(|l| format!("{}={}", l.name, l.value)).collect();
         let points = part.times_unix_ms.into_iter().zip(part.values);
         found.entry(format!("{} {}", series.metric, labels.join(" "))).or_default().extend(points);
     }

@@ -238,8 +238,11 @@ impl Worker {
         let events: Vec<_> = events.collect();
         tier.series = values.len() as u64;
         if !values.is_empty() || !events.is_empty() {
-            let (layout, ticks) =
-                if values.is_empty() { (None, &[][..]) } else { (Some(tick.layout), &[tick_ms][..]) };
+            let (layout, ticks) = if values.is_empty() {
+                (None, &[][..])
+            } else {
+                (Some(tick.layout), &[tick_ms][..])
+            };
             let hash = layout.as_ref().map_or(0, |(hash, _)| *hash);
             let count = events.len() as u64;
             let mut frame = self.encoder.encode(hash, ticks, values, events);
