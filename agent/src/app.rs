@@ -110,7 +110,12 @@ impl App {
             Runner::start(collectors, &stats, STALL_AFTER).context("start the collectors")?;
         tasks.spawn(uplink.run(uplink_cancel.clone()));
         tasks.close();
-        tracing::info!(cluster = config.cluster, node, version = env!("CARGO_PKG_VERSION"), "agent started");
+        tracing::info!(
+            cluster = config.cluster,
+            node,
+            version = env!("CARGO_PKG_VERSION"),
+            "agent started"
+        );
 
         let mut seconds = tokio::time::interval(SECOND);
         seconds.set_missed_tick_behavior(MissedTickBehavior::Delay);

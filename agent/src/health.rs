@@ -61,9 +61,7 @@ impl Health {
             listener.set_nonblocking(true)?;
             Ok(listener)
         });
-        listener
-            .map(|listener| Self { listener })
-            .map_err(|source| HealthError { address, source })
+        listener.map(|listener| Self { listener }).map_err(|source| HealthError { address, source })
     }
 
     /// Where it listens.
@@ -87,7 +85,8 @@ impl Health {
         let app = Router::new().route("/healthz", get(move || async move { answer(&stats) }));
         let thread = std::thread::Builder::new().name("health".into()).stack_size(256 << 10);
         thread.spawn(move || {
-            let serving = axum::serve(listener, app).with_graceful_shutdown(cancel.cancelled_owned());
+            let serving =
+                axum::serve(listener, app).with_graceful_shutdown(cancel.cancelled_owned());
             if let Err(error) = runtime.block_on(async { serving.await }) {
                 tracing::error!(%error, "health is not served any more");
             }

@@ -5,9 +5,9 @@
 
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use sextant_proto::limits;
 use sextant_proto::logging::{self, LogConfig};
-use serde::{Deserialize, Serialize};
 
 use crate::collectors::{CollectorsConfig, Paths};
 use crate::health::HealthConfig;
@@ -70,8 +70,9 @@ impl Config {
         let Some(path) = path else { return Ok(Self::default()) };
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        toml::from_str(&text).map_err(|source| {
-            ConfigError::Parse { path: path.to_owned(), source: Box::new(source) }
+        toml::from_str(&text).map_err(|source| ConfigError::Parse {
+            path: path.to_owned(),
+            source: Box::new(source),
         })
     }
 
@@ -111,7 +112,9 @@ impl Config {
 fn check_name(key: &str, name: &str) -> Result<(), ConfigError> {
     let is_label = |label: &str| {
         let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
-        label.starts_with(word) && label.ends_with(word) && label.chars().all(|c| word(c) || c == '-')
+        label.starts_with(word)
+            && label.ends_with(word)
+            && label.chars().all(|c| word(c) || c == '-')
     };
     if name.len() <= limits::MAX_NODE_NAME_BYTES && name.split('.').all(is_label) {
         return Ok(());

@@ -89,7 +89,9 @@ impl SpoolConfig {
         }
         if self.memory_bytes < MIN_MEMORY_BYTES {
             let max = self.memory_bytes;
-            return Err(format!("spool.memory_bytes {max} is below the least of {MIN_MEMORY_BYTES}"));
+            return Err(format!(
+                "spool.memory_bytes {max} is below the least of {MIN_MEMORY_BYTES}"
+            ));
         }
         if self.max_age < Duration::from_secs(1) {
             return Err(format!("spool.max_age {:?} is below the least of 1 s", self.max_age));
@@ -207,12 +209,7 @@ impl Spool {
 
     /// Takes a frame and gives it its seq. `None` when it is larger than the protocol allows: it
     /// is dropped and counted.
-    pub fn push(
-        &self,
-        layout: Option<(u64, Bytes)>,
-        frame: Frame,
-        time_ms: i64,
-    ) -> Option<u64> {
+    pub fn push(&self, layout: Option<(u64, Bytes)>, frame: Frame, time_ms: i64) -> Option<u64> {
         let too_big = frame.payload.len() > limits::MAX_FRAME_BYTES
             || layout.as_ref().is_some_and(|(_, l)| l.len() > limits::MAX_LAYOUT_BYTES);
         let mut state = self.shared.state.lock();

@@ -69,7 +69,8 @@ impl Uplink {
             if may_send && road.needs_new_stream() {
                 return Ok(Over::StartAnew);
             }
-            let silent = if road.unacked.is_empty() { None } else { Some(last_answer + ACK_TIMEOUT) };
+            let silent =
+                if road.unacked.is_empty() { None } else { Some(last_answer + ACK_TIMEOUT) };
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => return Ok(Over::Cancelled),

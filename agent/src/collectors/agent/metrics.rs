@@ -60,11 +60,8 @@ pub(super) static COLLECTOR_MISSED: Metric = Metric::counter(
     "",
     "Ticks that were skipped because an earlier one took too long.",
 );
-pub(super) static COLLECTOR_STALLED: Metric = Metric::gauge(
-    "sextant_collector_stalled",
-    "",
-    "Whether the collector's call does not return.",
-);
+pub(super) static COLLECTOR_STALLED: Metric =
+    Metric::gauge("sextant_collector_stalled", "", "Whether the collector's call does not return.");
 pub(super) static COLLECTOR_SERIES: Metric =
     Metric::gauge("sextant_collector_series", "", "Series of the collector's last ticks.");
 pub(super) static COLLECTOR_OVERFLOW: Metric = Metric::counter(
