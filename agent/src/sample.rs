@@ -286,12 +286,18 @@ fn owned(labels: &[(&'static str, &str)]) -> Labels {
     labels.iter().map(|(name, value)| (*name, clip(value).to_owned())).collect()
 }
 
-/// A label value within the protocol's limit, cut at a character.
+/// A label value within the protocol's limit.
 fn clip(value: &str) -> &str {
-    value.get(..limits::MAX_LABEL_VALUE_BYTES).unwrap_or_else(|| {
-        let end = value.floor_char_boundary(limits::MAX_LABEL_VALUE_BYTES);
-        &value[..end]
-    })
+    clipped(value, limits::MAX_LABEL_VALUE_BYTES)
+}
+
+/// Text of at most so many bytes, cut at a character.
+pub(crate) fn clipped(text: &str, bytes: usize) -> &str {
+    if text.len() <= bytes {
+        return text;
+    }
+    let end = (0..=bytes).rev().find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or(0)]
 }
 
 fn wire(labels: &[(&'static str, String)]) -> Vec<Label> {

@@ -1,4 +1,5 @@
 //! The example configuration against the code, and bad configurations against the binary.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod support;
 

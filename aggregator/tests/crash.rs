@@ -1,4 +1,5 @@
 //! The real binaries, killed without warning in the middle of load.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod support;
 

@@ -1,5 +1,6 @@
 //! A real agent against a real aggregator over a connection that is cut, with either side
 //! restarted and killed: what was read is stored once.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod support;
 

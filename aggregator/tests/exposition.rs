@@ -1,4 +1,5 @@
 //! `/metrics` and its neighbours against promtool, a real Prometheus, and tokens.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Agents against a real aggregator: acks, repeats, refusals, restarts, claims.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod support;
 

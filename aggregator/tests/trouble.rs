@@ -1,4 +1,5 @@
 //! What goes wrong and is told: a store that fails, values beyond a rule, a node that is silent.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod support;
 

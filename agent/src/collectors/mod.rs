@@ -95,7 +95,7 @@ pub fn check_interval(key: &str, interval: Duration) -> Result<(), String> {
             "{key} {interval:?} is not between {SHORTEST_INTERVAL:?} and {LONGEST_INTERVAL:?}"
         ));
     }
-    if interval.subsec_nanos() % 1_000_000 != 0 {
+    if !interval.subsec_nanos().is_multiple_of(1_000_000) {
         return Err(format!("{key} {interval:?} is not in whole milliseconds"));
     }
     Ok(())

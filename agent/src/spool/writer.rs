@@ -77,7 +77,7 @@ impl Writer<'_> {
                     self.shared.work.wait_for(&mut state, left);
                     continue;
                 }
-                None if !records.is_empty() && !(state.stopping && self.failed.is_some()) => {
+                None if !(records.is_empty() || state.stopping && self.failed.is_some()) => {
                     return Job::Write(records);
                 }
                 None => {}
@@ -107,23 +107,22 @@ impl Writer<'_> {
             put_header(&mut self.buffer);
         }
         let mut segment = active.segment.clone();
-        let mut next = first.frame.seq;
         let mut new_layouts = Vec::new();
-        for record in records {
+        for (seq, record) in (first.frame.seq..).zip(records) {
             let size = segment.bytes + self.buffer.len() as u64;
-            if record.frame.seq != next || size > self.shared.limits.segment_bytes {
+            if record.frame.seq != seq || size > self.shared.limits.segment_bytes {
                 break;
             }
             let hash = record.layout.as_ref().map_or(0, |(hash, _)| *hash);
-            if let Some((hash, bytes)) = &record.layout {
-                if !active.layouts.contains(hash) && !new_layouts.contains(hash) {
-                    put_layout(&mut self.buffer, *hash, bytes);
-                    new_layouts.push(*hash);
-                }
+            if let Some((hash, bytes)) = &record.layout
+                && !active.layouts.contains(hash)
+                && !new_layouts.contains(hash)
+            {
+                put_layout(&mut self.buffer, *hash, bytes);
+                new_layouts.push(*hash);
             }
             put_frame(&mut self.buffer, hash, record.time_ms, &record.frame);
-            (segment.last, segment.last_ms) = (record.frame.seq, record.time_ms);
-            next += 1;
+            (segment.last, segment.last_ms) = (seq, record.time_ms);
         }
         if let Err(error) = active.file.write_all(&self.buffer) {
             let path = active.segment.path.clone();

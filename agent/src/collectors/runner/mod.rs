@@ -17,7 +17,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::{CollectError, Collector};
 use crate::clock::{Stop, Ticks, Woke, now_ms};
-use crate::sample::{Batch, node_event};
+use crate::sample::{Batch, clipped, node_event};
 use crate::spool::Spool;
 use crate::stats::{CollectorStats, Health, Stats};
 
@@ -281,10 +281,10 @@ fn within_limits(mut event: Event, tick_ms: i64) -> Event {
     if event.time_unix_ms == 0 {
         event.time_unix_ms = tick_ms;
     }
-    let end = event.message.floor_char_boundary(limits::MAX_MESSAGE_BYTES);
+    let end = clipped(&event.message, limits::MAX_MESSAGE_BYTES).len();
     event.message.truncate(end);
     for label in event.entity.iter_mut().chain(&mut event.attributes) {
-        let end = label.value.floor_char_boundary(limits::MAX_LABEL_VALUE_BYTES);
+        let end = clipped(&label.value, limits::MAX_LABEL_VALUE_BYTES).len();
         label.value.truncate(end);
     }
     event

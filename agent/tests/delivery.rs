@@ -1,0 +1,349 @@
+//! Spool and uplink against an aggregator in this process: whatever breaks, every frame arrives
+//! once, in order, after its layout.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod fake;
+
+use std::collections::HashSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+use bytes::Bytes;
+use fake::{Fake, Listening, Log, Manners};
+use sextant_agent::app::{App, Stopped};
+use sextant_agent::clock::now_ms;
+use sextant_agent::collectors::{CollectError, Collector};
+use sextant_agent::config::Config;
+use sextant_agent::sample::{Batch, Metric};
+use sextant_agent::spool::{Spool, SpoolConfig};
+use sextant_agent::uplink::{Introduction, Uplink, UplinkConfig, UplinkStats};
+use sextant_proto::frame::Encoder;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tonic::Code;
+
+static VALUE: Metric = Metric::gauge("value", "", "A value.");
+
+/// Makes frames of three alternating layouts whose value is their number.
+struct Source {
+    batches: Vec<Batch>,
+    encoder: Encoder,
+    next: u32,
+}
+
+impl Source {
+    fn new() -> Self {
+        let batches = (0..3).map(|_| Batch::default()).collect();
+        Self { batches, encoder: Encoder::new(), next: 0 }
+    }
+
+    fn push(&mut self, spool: &Spool, frames: u32) {
+        for _ in 0..frames {
+            let columns = self.next as usize % 3;
+            let batch = &mut self.batches[columns];
+            batch.begin();
+            for column in 0..=columns {
+                let name = column.to_string();
+                batch.entity("test", &[("column", &name)]).set(&VALUE, f64::from(self.next));
+            }
+            let tick = batch.finish("test", 1_000);
+            let (hash, layout): (u64, Bytes) = tick.layout.clone();
+            let frame = self.encoder.encode(hash, &[now_ms()], tick.values, vec![]);
+            spool.push(Some((hash, layout)), frame, now_ms()).expect("a small frame");
+            self.next += 1;
+        }
+    }
+
+    /// The values that should have arrived.
+    fn expected(&self) -> Vec<f64> {
+        (0..self.next).map(f64::from).collect()
+    }
+}
+
+/// An agent without collectors.
+struct Sender {
+    spool: Arc<Spool>,
+    stats: Arc<UplinkStats>,
+    cancel: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Sender {
+    fn start(spool: Spool, endpoint: String, edit: impl FnOnce(&mut UplinkConfig)) -> Self {
+        let mut config = UplinkConfig { endpoint, ..UplinkConfig::default() };
+        edit(&mut config);
+        let who = Introduction {
+            cluster: "test".into(),
+            node: "node".into(),
+            capabilities: vec!["test".into()],
+            metrics: vec![VALUE.descriptor()],
+            ..Introduction::default()
+        };
+        let (spool, stats) = (Arc::new(spool), Arc::<UplinkStats>::default());
+        let uplink = Uplink::new(config, who, Arc::clone(&spool), Arc::clone(&stats));
+        let cancel = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        tasks.spawn(uplink.run(cancel.clone()));
+        tasks.close();
+        Self { spool, stats, cancel, tasks }
+    }
+
+    async fn stop(self) {
+        self.cancel.cancel();
+        self.tasks.wait().await;
+    }
+}
+
+fn memory() -> Spool {
+    Spool::memory(16 << 20).unwrap()
+}
+
+fn on_disk(dir: &Path) -> Spool {
+    Spool::open(&SpoolConfig { dir: dir.to_owned(), ..SpoolConfig::default() }).unwrap()
+}
+
+fn assert_all_arrived(log: &Log, source: &Source) {
+    assert_eq!(log.violations, Vec::<String>::new());
+    assert_eq!(log.values(), source.expected());
+}
+
+#[tokio::test]
+async fn frames_arrive_in_order_and_leave_the_spool() {
+    let fake = Fake::default();
+    let server = fake.listen("127.0.0.1:0");
+    let mut source = Source::new();
+    let sender = Sender::start(memory(), server.endpoint(), |_| ());
+    source.push(&sender.spool, 100);
+    sender.spool.drained().await;
+    source.push(&sender.spool, 100);
+    sender.spool.drained().await;
+    assert_all_arrived(&fake.log(), &source);
+    let hello = fake.log().hellos.remove(0);
+    assert_eq!((hello.cluster.as_str(), hello.node.as_str()), ("test", "node"));
+    assert_eq!((hello.spool_id, hello.metrics.len()), (sender.spool.position().0, 1));
+    assert_eq!(sender.spool.stats().frames, 0);
+    let stats = &sender.stats;
+    assert_eq!((stats.sent.load(SeqCst), stats.acked.load(SeqCst)), (200, 200));
+    assert!(stats.connected.load(SeqCst) && stats.last_ack_ms.load(SeqCst) > 0);
+    sender.stop().await;
+}
+
+#[tokio::test]
+async fn cut_streams_lose_nothing_and_store_nothing_twice() {
+    let fake = Fake::with(Manners { cut_after: Some(70), commit_every: 20, ..Manners::default() });
+    let server = fake.listen("127.0.0.1:0");
+    let mut source = Source::new();
+    let sender = Sender::start(memory(), server.endpoint(), |_| ());
+    source.push(&sender.spool, 200);
+    sender.spool.drained().await;
+    assert_all_arrived(&fake.log(), &source);
+    assert!(fake.log().hellos.len() > 2, "it was cut");
+    assert!(fake.log().frames_seen > 200, "uncommitted frames were sent again");
+    assert_eq!(sender.stats.reconnects.load(SeqCst) + 1, fake.log().hellos.len() as u64);
+    sender.stop().await;
+}
+
+#[tokio::test]
+async fn restarted_aggregator_gets_what_it_had_not_committed() {
+    let fake = Fake::with(Manners { commit_every: usize::MAX, mute: true, ..Manners::default() });
+    let server = fake.listen("127.0.0.1:0");
+    let address = server.address.to_string();
+    let mut source = Source::new();
+    let sender = Sender::start(memory(), server.endpoint(), |_| ());
+    source.push(&sender.spool, 50);
+    fake.until("first frames", |log| log.frames_seen == 50).await;
+    server.stop().await;
+    assert_eq!(fake.log().stored.len(), 0);
+    source.push(&sender.spool, 50);
+    *fake.manners() = Manners::default();
+    let _server: Listening = fake.listen(&address);
+    sender.spool.drained().await;
+    assert_all_arrived(&fake.log(), &source);
+    sender.stop().await;
+}
+
+#[tokio::test]
+async fn refused_frame_is_counted_and_the_stream_goes_on() {
+    let fake = Fake::with(Manners { refuse: HashSet::from([7, 8]), ..Manners::default() });
+    let server = fake.listen("127.0.0.1:0");
+    let mut source = Source::new();
+    let sender = Sender::start(memory(), server.endpoint(), |_| ());
+    source.push(&sender.spool, 30);
+    sender.spool.drained().await;
+    let values = source.expected().into_iter().filter(|v| *v != 6.0 && *v != 7.0);
+    assert_eq!(fake.log().values(), values.collect::<Vec<_>>());
+    assert_eq!(fake.log().hellos.len(), 1);
+    assert!(sender.stats.refused().any(|refused| refused == ("limit", 2)));
+    sender.stop().await;
+}
+
+#[tokio::test]
+async fn window_is_kept_and_mute_aggregator_is_waited_for() {
+    let fake = Fake::with(Manners { mute: true, ..Manners::default() });
+    let server = fake.listen("127.0.0.1:0");
+    let mut source = Source::new();
+    let sender = Sender::start(memory(), server.endpoint(), |c| c.window_frames = 10);
+    source.push(&sender.spool, 100);
+    fake.until("a full window", |log| log.frames_seen == 10).await;
+    assert_eq!(sender.spool.stats().frames, 100);
+    fake.manners().mute = false;
+    sender.spool.drained().await;
+    assert_all_arrived(&fake.log(), &source);
+    assert_eq!(fake.log().most_unacked.0, 10);
+    assert_eq!(fake.log().hellos.len(), 1, "it is the same stream");
+    sender.stop().await;
+}
+
+#[tokio::test]
+async fn window_of_bytes_is_kept() {
+    let fake = Fake::with(Manners { commit_every: 5, ..Manners::default() });
+    let server = fake.listen("127.0.0.1:0");
+    let mut source = Source::new();
+    let sender = Sender::start(memory(), server.endpoint(), |c| c.window_bytes = 300);
+    source.push(&sender.spool, 100);
+    sender.spool.drained().await;
+    assert_all_arrived(&fake.log(), &source);
+    let most = fake.log().most_unacked.1;
+    assert!(most > 100 && most <= 300, "{most}");
+    sender.stop().await;
+}
+
+#[tokio::test]
+async fn restarted_agent_sends_what_its_spool_holds() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut source = Source::new();
+    {
+        let spool = on_disk(dir.path());
+        source.push(&spool, 3_000);
+    }
+    let fake = Fake::with(Manners { commit_every: 100, ..Manners::default() });
+    let server = fake.listen("127.0.0.1:0");
+    for _ in 0..3 {
+        let sender = Sender::start(on_disk(dir.path()), server.endpoint(), |_| ());
+        source.push(&sender.spool, 500);
+        let some = fake.log().stored.len() + 700;
+        fake.until("some frames", |log| log.stored.len() >= some).await;
+        sender.stop().await;
+    }
+    let sender = Sender::start(on_disk(dir.path()), server.endpoint(), |_| ());
+    sender.spool.drained().await;
+    assert_all_arrived(&fake.log(), &source);
+    assert_eq!(fake.log().committed.len(), 1, "one spool id");
+    sender.stop().await;
+}
+
+#[tokio::test]
+async fn agent_that_is_turned_away_keeps_its_frames() {
+    let dir = tempfile::tempdir().unwrap();
+    let turned = Some((Code::AlreadyExists, "node is claimed by another agent"));
+    let fake = Fake::with(Manners { turn_away: turned, ..Manners::default() });
+    let server = fake.listen("127.0.0.1:0");
+    let mut source = Source::new();
+    let sender = Sender::start(on_disk(dir.path()), server.endpoint(), |_| ());
+    source.push(&sender.spool, 10);
+    fake.until("a hello", |log| log.hellos.len() == 1).await;
+    assert!(!sender.stats.connected.load(SeqCst));
+    assert_eq!(sender.spool.stats().frames, 10);
+    sender.stop().await;
+    fake.manners().turn_away = None;
+    let sender = Sender::start(on_disk(dir.path()), server.endpoint(), |_| ());
+    sender.spool.drained().await;
+    assert_all_arrived(&fake.log(), &source);
+    sender.stop().await;
+}
+
+#[tokio::test]
+async fn spool_that_was_put_back_in_time_takes_a_new_id() {
+    let fake = Fake::with(Manners { claim: Some(u64::MAX), ..Manners::default() });
+    let server = fake.listen("127.0.0.1:0");
+    let mut source = Source::new();
+    let spool = memory();
+    source.push(&spool, 10);
+    let old = spool.position().0;
+    let sender = Sender::start(spool, server.endpoint(), |_| ());
+    fake.until("a hello", |log| !log.hellos.is_empty()).await;
+    fake.manners().claim = None;
+    sender.spool.drained().await;
+    assert_all_arrived(&fake.log(), &source);
+    assert_eq!(fake.log().hellos[0].spool_id, old);
+    assert!(!fake.log().committed.contains_key(&old));
+    sender.stop().await;
+}
+
+struct Counting(f64);
+
+impl Collector for Counting {
+    fn name(&self) -> &'static str {
+        "counting"
+    }
+
+    fn metrics(&self) -> &'static [&'static Metric] {
+        static METRICS: &[&Metric] = &[&VALUE];
+        METRICS
+    }
+
+    fn tiers(&self) -> Vec<Duration> {
+        vec![Duration::from_millis(20)]
+    }
+
+    fn collect(&mut self, _tier: usize, batch: &mut Batch) -> Result<(), CollectError> {
+        batch.node().set(&VALUE, self.0);
+        self.0 += 1.0;
+        Ok(())
+    }
+}
+
+fn config(dir: &Path, endpoint: String) -> Config {
+    let mut config = Config { node: Some("node".into()), ..Config::default() };
+    config.collectors.host.enabled = false;
+    config.collectors.agent.interval = Duration::from_millis(50);
+    config.spool.dir = dir.to_owned();
+    config.uplink.endpoint = endpoint;
+    config.health.listen = "127.0.0.1:0".parse().unwrap();
+    config
+}
+
+#[tokio::test]
+async fn stopping_agent_sends_what_it_has() {
+    let dir = tempfile::tempdir().unwrap();
+    let fake = Fake::default();
+    let server = fake.listen("127.0.0.1:0");
+    let app = App::build_with(config(dir.path(), server.endpoint()), vec![Box::new(Counting(0.0))]);
+    let app = app.unwrap();
+    let stats = app.stats();
+    let enough = fake.until("a few ticks", |log| log.stored.len() > 10);
+    assert_eq!(app.run(enough).await.unwrap(), Stopped::Drained);
+    let log = fake.log();
+    assert_eq!(log.violations, Vec::<String>::new());
+    assert_eq!(log.stored.len() as u64, stats.spool.stats().pushed);
+    assert_eq!(log.hellos[0].capabilities, ["agent", "counting"]);
+    let names: Vec<_> = log.hellos[0].metrics.iter().map(|m| m.name.as_str()).collect();
+    for name in ["value", "sextant_unavailable", "sextant_collector_up", "sextant_spool_bytes"] {
+        assert!(names.contains(&name), "{name} is not described");
+    }
+}
+
+#[tokio::test]
+async fn stopping_agent_leaves_on_disk_what_it_cannot_send() {
+    let dir = tempfile::tempdir().unwrap();
+    let fake = Fake::with(Manners { mute: true, ..Manners::default() });
+    let server = fake.listen("127.0.0.1:0");
+    let mut config = config(dir.path(), server.endpoint());
+    config.uplink.drain_timeout = Duration::from_millis(10);
+    let app = App::build_with(config.clone(), vec![Box::new(Counting(0.0))]).unwrap();
+    let stats = app.stats();
+    let enough = fake.until("a few ticks", |log| log.frames_seen > 10);
+    let Stopped::Left(left) = app.run(enough).await.unwrap() else { panic!("not drained") };
+    assert_eq!(left, stats.spool.stats().pushed);
+    drop(stats);
+    assert_eq!(on_disk(dir.path()).stats().frames, left);
+    fake.manners().mute = false;
+    config.uplink.drain_timeout = Duration::from_secs(60);
+    let app = App::build(config).unwrap();
+    let enough = fake.until("the first frames", |log| log.stored.len() as u64 >= left);
+    assert_eq!(app.run(enough).await.unwrap(), Stopped::Drained);
+    assert_eq!(fake.log().violations, Vec::<String>::new());
+}
