@@ -142,11 +142,13 @@ impl App {
         uplink_cancel.cancel();
         let ended = timeout(STOP_TIMEOUT, tasks.wait()).await;
         tracing::debug!(uplink_ended = ended.is_ok(), "uplink stopped");
+        let frames = spool.stats().frames;
+        let closed = tokio::task::spawn_blocking(move || spool.close()).await;
+        closed.context("close the spool")?;
         if drained {
             tracing::info!("agent stopped, everything is acknowledged");
             return Ok(Stopped::Drained);
         }
-        let frames = spool.stats().frames;
         tracing::warn!(frames, on_disk, "agent stopped, frames are left in the spool");
         Ok(Stopped::Left(frames))
     }

@@ -131,7 +131,7 @@ pub struct Record {
     pub frame: Frame,
 }
 
-/// The spool. Dropping it writes what is in memory and gives the directory back.
+/// The spool. Dropping it closes it.
 pub struct Spool {
     shared: Arc<Shared>,
     cursor: Mutex<Option<read::Cursor>>,
@@ -165,8 +165,7 @@ impl Spool {
         let opened = match open::open(dir) {
             Ok(opened) => opened,
             Err(open::OpenError::Unwritable(source)) => {
-                let error = &source as &dyn std::error::Error;
-                tracing::error!(dir = %dir.display(), error, "spool runs from memory: its directory cannot be written");
+                tracing::error!(dir = %dir.display(), error = %source, "spool runs from memory");
                 let state = State::new(&Identity::random()?, Mode::Memory);
                 return Ok(Self::new(Shared::new(limits, state, None)));
             }
@@ -288,15 +287,9 @@ impl Spool {
         state.synced >= last || state.unacked() == 0
     }
 
-    /// What it holds and what it lost.
-    #[must_use]
-    pub fn stats(&self) -> SpoolStats {
-        self.shared.state.lock().stats()
-    }
-}
-
-impl Drop for Spool {
-    fn drop(&mut self) {
+    /// Writes what is in memory and gives the directory back, while others may still hold the
+    /// spool; what they push stays in memory. Blocks for two seconds at most.
+    pub fn close(&self) {
         let deadline = Instant::now() + CLOSE_TIMEOUT;
         let mut state = self.shared.state.lock();
         state.stopping = true;
@@ -306,6 +299,18 @@ impl Drop for Spool {
                 break;
             }
         }
+    }
+
+    /// What it holds and what it lost.
+    #[must_use]
+    pub fn stats(&self) -> SpoolStats {
+        self.shared.state.lock().stats()
+    }
+}
+
+impl Drop for Spool {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

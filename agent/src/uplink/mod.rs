@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
 use self::backoff::Backoff;
+use crate::chain::chain;
 use crate::spool::Spool;
 
 /// The `[uplink]` section.
@@ -238,16 +239,15 @@ impl StateLog {
     }
 
     fn failed(&mut self, endpoint: &str, error: &UplinkError, refusal: bool) {
-        let text = chain(error);
-        let error = error as &dyn std::error::Error;
-        if refusal && self.failing.as_ref() != Some(&text) {
+        let error = chain(error);
+        if refusal && self.failing.as_ref() != Some(&error) {
             tracing::error!(endpoint, error, "aggregator does not take this agent");
         } else if self.failing.is_none() {
             tracing::warn!(endpoint, error, "uplink lost, frames stay in the spool");
         } else {
             tracing::debug!(endpoint, error, "uplink still lost");
         }
-        self.failing = Some(text);
+        self.failing = Some(error);
     }
 
     fn refused(&mut self, seq: u64, reason: RefusalReason, detail: &str) {
@@ -258,9 +258,4 @@ impl StateLog {
         }
         self.refused = Some((reason, seq));
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let sources = std::iter::successors(error.source(), |e| e.source());
-    sources.fold(error.to_string(), |text, source| format!("{text}: {source}"))
 }

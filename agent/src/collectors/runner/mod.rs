@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::{CollectError, Collector};
+use crate::chain::chain;
 use crate::clock::{Stop, Ticks, Woke, now_ms};
 use crate::sample::{Batch, clipped, node_event};
 use crate::spool::Spool;
@@ -222,8 +223,7 @@ impl Worker {
             Err(error) => {
                 self.stats.error(WHOLE);
                 if !std::mem::replace(&mut self.whole_failed, true) {
-                    let error = error as &dyn std::error::Error;
-                    tracing::warn!(collector = name, error, "collector cannot read");
+                    tracing::warn!(collector = name, error = chain(error), "collector cannot read");
                 }
             }
         }
