@@ -154,6 +154,15 @@ impl App {
     }
 }
 
+/// Every metric that an agent so configured can send.
+///
+/// # Errors
+/// When no spool can be had in memory.
+pub fn metrics(config: &Config) -> anyhow::Result<Vec<MetricDescriptor>> {
+    let stats = Arc::new(Stats::new(Arc::new(Spool::memory(1 << 20)?)));
+    Ok(descriptors(&collectors::enabled(&config.collectors, &config.paths, &stats)))
+}
+
 /// What all collectors can produce, each metric once.
 fn descriptors(collectors: &[Box<dyn Collector>]) -> Vec<MetricDescriptor> {
     let mut names = rustc_hash::FxHashSet::default();

@@ -116,38 +116,32 @@ fn header(queries: &Queries, name: &str, series: &Family, out: &mut String) {
 /// What the aggregator itself knows of nodes and anomalies.
 fn own_families(queries: &Queries, out: &mut String) {
     let anomalies = queries.episodes.open();
-    if !anomalies.is_empty() {
-        let name = "sextant_anomaly_active";
-        put(
-            out,
-            format_args!(
-                "# HELP {name} An anomaly that is open; gone when it closes.\n# TYPE {name} gauge\n"
-            ),
-        );
-        for a in &anomalies {
-            let severity = Severity::try_from(a.severity).unwrap_or_default();
-            let severity =
-                severity.as_str_name().trim_start_matches("SEVERITY_").to_ascii_lowercase();
-            let own = [
-                ("cluster", &*a.cluster),
-                ("node", &*a.node),
-                ("detector", &*a.detector),
-                ("rule", &*a.rule),
-                ("severity", &*severity),
-                ("entity_type", &*a.entity_type),
-                ("metric", &*a.metric),
-            ];
-            let taken: Vec<&str> = own.iter().map(|(n, _)| *n).collect();
-            let others = a.labels.iter().map(|l| (&*l.name, &*l.value));
-            let others = others.filter(|(n, _)| !taken.contains(n));
-            sample(out, name, own.into_iter().chain(others), 1.0);
-        }
+    let name = "sextant_anomaly_active";
+    put(
+        out,
+        format_args!(
+            "# HELP {name} An anomaly that is open; gone when it closes.\n# TYPE {name} gauge\n"
+        ),
+    );
+    for a in &anomalies {
+        let severity = Severity::try_from(a.severity).unwrap_or_default();
+        let severity = severity.as_str_name().trim_start_matches("SEVERITY_").to_ascii_lowercase();
+        let own = [
+            ("cluster", &*a.cluster),
+            ("node", &*a.node),
+            ("detector", &*a.detector),
+            ("rule", &*a.rule),
+            ("severity", &*severity),
+            ("entity_type", &*a.entity_type),
+            ("metric", &*a.metric),
+        ];
+        let taken: Vec<&str> = own.iter().map(|(n, _)| *n).collect();
+        let others = a.labels.iter().map(|l| (&*l.name, &*l.value));
+        let others = others.filter(|(n, _)| !taken.contains(n));
+        sample(out, name, own.into_iter().chain(others), 1.0);
     }
     let nodes = queries.nodes("");
     let mut family = |name: &str, help: &str, value: &dyn Fn(&sextant_proto::v1::Node) -> f64| {
-        if nodes.is_empty() {
-            return;
-        }
         put(out, format_args!("# HELP {name} {help}\n# TYPE {name} gauge\n"));
         for node in &nodes {
             let labels = [("cluster", &*node.cluster), ("node", &*node.name)];

@@ -7,6 +7,7 @@ pub mod agent;
 pub mod host;
 pub mod runner;
 
+use std::error::Error as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,6 +82,10 @@ impl CollectorsConfig {
     pub fn check(&self) -> Result<(), String> {
         check_interval("collectors.host.interval", self.host.interval)?;
         check_interval("collectors.host.slow_interval", self.host.slow_interval)?;
+        self.host.check().map_err(|error| match error.source() {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        })?;
         check_interval("collectors.agent.interval", self.agent.interval)
     }
 }

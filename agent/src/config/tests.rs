@@ -91,6 +91,8 @@ fn wrong_values_name_their_key() {
     f("log.level = 'a=b=c'", "log.level");
     f("collectors.host.interval = '0s'", "collectors.host.interval");
     f("collectors.host.slow_interval = '2days'", "collectors.host.slow_interval");
+    f("collectors.host.disk_exclude = '('", "collectors.host.disk_exclude");
+    f("collectors.host.disk_exclude = '('", "unclosed group");
     f("collectors.agent.interval = '15ms 1us'", "collectors.agent.interval");
     f("spool.max_bytes = 1", "spool.max_bytes 1");
     f("spool.memory_bytes = 1", "spool.memory_bytes 1");
