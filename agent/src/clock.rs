@@ -1,8 +1,8 @@
 //! The one place that asks for the time of day, and sleep that ends at a tick of it.
 //!
 //! Ticks are multiples of their interval on the wall clock, so that all nodes sample at the same
-//! instants. A clock that is set while a thread sleeps is noticed within [`LONGEST_NAP`]: the
-//! sleep is measured on the monotonic clock beside it.
+//! instants. A clock that is set while a thread sleeps is noticed within seconds: the sleep
+//! is measured on the monotonic clock beside it.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

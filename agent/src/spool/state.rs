@@ -249,13 +249,21 @@ impl State {
         (segment.first.max(seq + 1) < in_memory).then_some(segment)
     }
 
-    /// A segment has no readable frame after `good`; it takes no more.
+    /// A segment has no readable frame after `good`; it takes no more. What memory still has of
+    /// the newest one is written again, into the next.
     pub(super) fn cut_segment(&mut self, first: u64, good: Option<u64>) {
         let Some(at) = self.segments.iter().position(|s| s.first == first) else { return };
+        let newest = at + 1 == self.segments.len();
+        let in_memory = self.tail.front().filter(|_| newest).map(|oldest| oldest.frame.seq);
         let segment = &mut self.segments[at];
         let good = good.filter(|good| *good >= first);
         let kept = good.unwrap_or(first - 1).max(self.acked);
-        self.drops.corrupt += segment.last.saturating_sub(kept);
+        let mut last = segment.last;
+        if let Some(oldest) = in_memory.filter(|oldest| *oldest <= last) {
+            last = (oldest - 1).max(kept);
+            self.written = last;
+        }
+        self.drops.corrupt += last.saturating_sub(kept);
         segment.last = segment.last.min(good.unwrap_or(0));
         segment.open = false;
     }

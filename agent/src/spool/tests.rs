@@ -130,6 +130,38 @@ fn killed_process_loses_nothing_that_was_written() {
 }
 
 #[test]
+fn reader_beside_writers_sees_every_frame_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = Limits { memory_bytes: 64 << 20, disk_bytes: 64 << 20, ..small() };
+    let spool = open(dir.path(), limits);
+    let (threads, each) = (4, 1_000);
+    std::thread::scope(|scope| {
+        for thread in 0..threads {
+            let spool = &spool;
+            scope.spawn(move || {
+                for n in 0..each {
+                    push(spool, thread * each + n, 0);
+                }
+            });
+        }
+        let (mut seen, mut at) = (Vec::new(), 0);
+        while seen.len() as u64 != threads * each {
+            let records = spool.read_after(at, Piece { bytes: 2_000, frames: 50 });
+            seen.extend(numbers(&records));
+            let before = at;
+            at = records.last().map_or(at, |record| record.frame.seq);
+            // Some are acked late, so that they are on disk only by then.
+            spool.ack(before.saturating_sub(200));
+        }
+        for thread in 0..threads {
+            let own: Vec<_> = seen.iter().filter(|n| **n / each == thread).copied().collect();
+            assert_eq!(own, (thread * each..(thread + 1) * each).collect::<Vec<_>>());
+        }
+    });
+    assert_eq!(spool.stats().drops, super::Drops::default());
+}
+
+#[test]
 fn full_spool_drops_oldest_and_counts() {
     let dir = tempfile::tempdir().unwrap();
     let spool = open(dir.path(), small());
@@ -257,6 +289,27 @@ fn full_disk_keeps_frames_in_memory_and_recovers() {
 }
 
 #[test]
+fn full_disk_at_the_start_runs_from_memory_under_another_id() {
+    let dir = tempfile::tempdir().unwrap();
+    let spool = open(dir.path(), small());
+    let id = spool.position().0;
+    push(&spool, 1, 0);
+    drop(spool);
+    let new = dir.path().join("identity.new");
+    std::os::unix::fs::symlink("/dev/full", &new).unwrap();
+    let spool = open(dir.path(), small());
+    assert_eq!(spool.stats().mode, Mode::Memory);
+    assert_ne!(spool.position().0, id);
+    push(&spool, 2, 0);
+    assert_eq!(numbers(&read_all(&spool, 0, ALL)), [2]);
+    drop(spool);
+    fs::remove_file(&new).unwrap();
+    let spool = open(dir.path(), small());
+    assert_eq!(spool.position().0, id);
+    assert_eq!(numbers(&read_all(&spool, 0, ALL)), [1], "what was on disk is still there");
+}
+
+#[test]
 fn directory_that_goes_away_costs_the_oldest_beyond_memory() {
     let dir = tempfile::tempdir().unwrap();
     let (spool_dir, away) = (dir.path().join("spool"), dir.path().join("away"));
@@ -376,4 +429,32 @@ fn damage_while_running_is_skipped_and_counted() {
     assert_eq!(left.len() as u64, 60 - stats.drops.corrupt);
     assert_eq!(stats.frames, left.len() as u64);
     assert_eq!((left[0], left.last()), (0, Some(&59)));
+}
+
+#[test]
+fn damage_of_the_open_segment_spares_what_is_in_memory() {
+    let dir = tempfile::tempdir().unwrap();
+    let limits = Limits { segment_bytes: 50_000, ..small() };
+    let spool = open(dir.path(), limits.clone());
+    for n in 0..50 {
+        push(&spool, n, 1_000);
+    }
+    assert!(spool.flush(LONG));
+    let path = segments(dir.path()).remove(0);
+    let mut bytes = fs::read(&path).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    // In place: the spool's thread has the file open.
+    let file = fs::File::options().write(true).open(&path).unwrap();
+    std::os::unix::fs::FileExt::write_all_at(&file, &bytes, 0).unwrap();
+    let left = numbers(&read_all(&spool, 0, ALL));
+    assert!(left.contains(&20) && left.contains(&49) && !left.contains(&27), "{left:?}");
+    push(&spool, 50, 1_000);
+    assert!(spool.flush(LONG));
+    let stats = spool.stats();
+    assert_eq!(stats.frames + stats.drops.corrupt, 51);
+    let left = numbers(&read_all(&spool, 0, ALL));
+    assert_eq!(left.len() as u64, stats.frames);
+    drop(spool);
+    assert_eq!(numbers(&read_all(&open(dir.path(), limits), 0, ALL)), left);
 }

@@ -147,6 +147,8 @@ enum UplinkError {
     Protocol,
     #[error("rename the spool")]
     Rename(#[source] crate::spool::SpoolError),
+    #[error("aggregator has more of this spool than was ever sent, it takes a new id")]
+    Renamed,
 }
 
 impl From<tonic::Status> for UplinkError {
@@ -175,7 +177,7 @@ impl UplinkError {
 /// How a stream ended without an error.
 enum Over {
     Cancelled,
-    /// It has named as many layouts as a stream may, or goes by another spool id from here on.
+    /// It has named as many layouts as a stream may.
     StartAnew,
 }
 

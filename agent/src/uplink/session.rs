@@ -13,7 +13,7 @@ use sextant_proto::v1::push_response::Message as Response;
 use sextant_proto::v1::telemetry_ingest_client::TelemetryIngestClient;
 use sextant_proto::v1::{Hello, HelloAck, LayoutRecord, PushRequest, PushResponse};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
@@ -27,6 +27,8 @@ use crate::spool::{Piece, Record, Spool};
 const QUEUE: usize = 8;
 /// Read from the spool at once.
 const PIECE: Piece = Piece { bytes: 256 << 10, frames: 256 };
+/// For the address, the handshakes of TCP and TLS, and HTTP/2's settings.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 const HELLO_TIMEOUT: Duration = Duration::from_secs(15);
 /// An aggregator that acknowledges nothing for so long may be behind a broken proxy: another
 /// stream is tried. One that has no room on its disk is found in the same state again.
@@ -48,11 +50,10 @@ impl Uplink {
         let committed = hello.committed_seq;
         let (_, last) = self.spool.position();
         if committed > last {
-            tracing::warn!(committed, last, "spool is older than what the aggregator has, renamed");
             let spool = Arc::clone(&self.spool);
             let renamed = tokio::task::spawn_blocking(move || spool.rename()).await;
             renamed.map_err(|_| UplinkError::Ended)?.map_err(UplinkError::Rename)?;
-            return Ok(Over::StartAnew);
+            return Err(UplinkError::Renamed);
         }
         log.connected(&self.config.endpoint, committed, &hello.aggregator_version);
         self.stats.connected.store(true, Relaxed);
@@ -98,7 +99,9 @@ impl Uplink {
 
     /// Connects and says hello.
     async fn open(&self) -> Result<Opened, UplinkError> {
-        let channel = self.config.client().connect().await?;
+        let client = self.config.client();
+        let connected = timeout(CONNECT_TIMEOUT, client.connect()).await;
+        let channel = connected.map_err(|_| UplinkError::Silent("connect", CONNECT_TIMEOUT))??;
         let deadline = Instant::now() + HELLO_TIMEOUT;
         let mut client = TelemetryIngestClient::new(channel);
         let (requests, queue) = mpsc::channel(QUEUE);

@@ -161,3 +161,44 @@ fn flag(on: bool) -> f64 {
 fn entries(dir: &Path) -> Option<f64> {
     std::fs::read_dir(dir).ok().map(|entries| entries.count() as f64)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use sextant_proto::layout;
+
+    use super::*;
+    use crate::spool::Spool;
+
+    #[test]
+    fn every_series_is_of_a_declared_metric_and_says_what_is() {
+        let stats = Arc::new(Stats::new(Arc::new(Spool::memory(1 << 20).unwrap())));
+        let host = stats.register("host");
+        host.begin();
+        host.error("diskstats");
+        let mut agent = Agent::new(&AgentConfig::default(), &stats);
+        let mut batch = Batch::default();
+        batch.begin();
+        agent.collect(0, &mut batch).unwrap();
+        assert!(batch.failures().is_empty());
+        let tick = batch.finish("agent", 10_000);
+        let layout = layout::decode(tick.layout.0, &tick.layout.1).unwrap();
+        let series = layout.entities.iter().flat_map(|entity| &entity.series);
+        let mut values = HashMap::new();
+        for (series, value) in series.zip(tick.values) {
+            let metric = &layout.metrics[series.metric as usize];
+            let declared = agent.metrics().iter().find(|m| m.name == metric.name);
+            assert_eq!(declared.map(|m| m.kind.into()), Some(metric.kind), "{}", metric.name);
+            values.insert(metric.name.clone(), *value);
+        }
+        let unset: Vec<_> =
+            agent.metrics().iter().filter(|m| !values.contains_key(m.name)).collect();
+        assert!(unset.is_empty(), "declared and never set: {unset:?}");
+        assert!(values["sextant_agent_resident_memory_bytes"] > 1e6);
+        assert!(values["sextant_agent_threads"] >= 1.0);
+        assert!(values["sextant_agent_start_time_seconds"] > 1.6e9);
+        assert_eq!(values["sextant_collector_errors_total"], 1.0);
+        assert!(sextant_proto::frame::is_absent(values["sextant_collector_up"]));
+    }
+}
