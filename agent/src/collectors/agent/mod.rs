@@ -2,7 +2,6 @@
 
 mod metrics;
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -54,8 +53,9 @@ impl Agent {
             );
         }
         let process = self.system.as_ref().and_then(|system| system.process(pid));
-        let fds = entries(Path::new("/proc/self/fd"));
-        let threads = entries(Path::new("/proc/self/task"));
+        let own = procfs::process::Process::myself().ok();
+        let fds = own.as_ref().and_then(|p| p.fd_count().ok()).map(|n| n as f64);
+        let threads = own.and_then(|p| p.stat().ok()).map(|stat| stat.num_threads as f64);
         if process.is_none() {
             batch.fail("process", &"not found in /proc");
         }
@@ -155,11 +155,6 @@ fn collector(stats: &CollectorStats, batch: &mut Batch) {
 
 fn flag(on: bool) -> f64 {
     f64::from(u8::from(on))
-}
-
-/// Entries of a directory.
-fn entries(dir: &Path) -> Option<f64> {
-    std::fs::read_dir(dir).ok().map(|entries| entries.count() as f64)
 }
 
 #[cfg(test)]
