@@ -14,7 +14,8 @@ fn program(name: &str) -> Command {
     Command::new(name)
 }
 
-fn promtool(text: &str) {
+/// What promtool says of an exposition, line by line; it must at least parse.
+fn complaints(text: &str) -> Vec<String> {
     let mut child = program("promtool")
         .args(["check", "metrics"])
         .stdin(Stdio::piped())
@@ -24,8 +25,14 @@ fn promtool(text: &str) {
         .expect("promtool is installed: run .ci/deps");
     child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "promtool: {said}\n{text}");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    // 1: it does not parse; 3: it does, with complaints of style.
+    assert_ne!(output.status.code(), Some(1), "promtool: {said}\n{text}");
+    said.lines().map(str::to_owned).collect()
+}
+
+fn promtool(text: &str) {
+    assert_eq!(complaints(text), Vec::<String>::new(), "{text}");
 }
 
 struct Kill(Child);
@@ -155,5 +162,55 @@ async fn prometheus_scrapes_the_series() {
     for want in ["\"cluster\":\"test\"", "\"node\":\"a\"", "\"i\":\"0\"", "\"job\":\"sextant\""] {
         assert!(answer.contains(want), "{answer} lacks {want}");
     }
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn live_hosts_exposition_passes_promtool_as_node_exporters_does() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::start(config(&dir.path().join("data"))).await;
+    let mut agent = sextant_agent::config::Config::default();
+    agent.node = Some("live".into());
+    agent.spool.dir = dir.path().join("spool");
+    agent.uplink.endpoint.clone_from(&running.grpc);
+    agent.health.listen.set_port(0);
+    agent.collectors.host.slow_interval = agent.collectors.host.interval;
+    agent.collectors.agent.interval = agent.collectors.host.interval;
+    let agent = sextant_agent::app::App::build(agent).unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    #[expect(clippy::disallowed_methods, reason = "the test waits for it")]
+    let agent = tokio::spawn(agent.run(async move { drop(stopped.await) }));
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let text = loop {
+        let (_, text) = get(&running.http, "/metrics", None).await;
+        if text.contains("node_uname_info{") && text.contains("sextant_spool_bytes{") {
+            break text;
+        }
+        assert!(Instant::now() < deadline, "the live host never came: {text}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    stop.send(()).unwrap();
+    agent.await.unwrap().unwrap();
+
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let exporter = program("prometheus-node-exporter")
+        .arg(format!("--web.listen-address={free}"))
+        .stderr(Stdio::null())
+        .spawn();
+    let _exporter = Kill(exporter.expect("node_exporter is installed: run .ci/deps"));
+    while tokio::net::TcpStream::connect(free).await.is_err() {
+        assert!(Instant::now() < deadline, "node_exporter never listens");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let (_, theirs) = get(&format!("http://{free}"), "/metrics", None).await;
+    let theirs = complaints(&theirs);
+    // Fields of later kernels and later node_exporters follow the kernel's spelling as well.
+    let camel = |line: &String| {
+        line.contains("'camelCase'")
+            && ["node_memory_", "node_netstat_"].iter().any(|prefix| line.starts_with(prefix))
+    };
+    let known = |line: &String| theirs.contains(line) || camel(line);
+    let ours: Vec<String> = complaints(&text).into_iter().filter(|l| !known(l)).collect();
+    assert_eq!(ours, Vec::<String>::new());
     running.stop().await;
 }
