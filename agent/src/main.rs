@@ -55,7 +55,7 @@ fn run(config: Config) -> anyhow::Result<ExitCode> {
     sextant_agent::malloc::share_one_arena();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let code = runtime.block_on(async {
-        let _logging = sextant_proto::logging::start(&config.log, "sextant-agent")?;
+        let traces = sextant_proto::logging::start(&config.log, "sextant-agent")?;
         let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
         let app = App::build(config)?;
@@ -66,10 +66,12 @@ fn run(config: Config) -> anyhow::Result<ExitCode> {
             stop.cancel();
             tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
         };
-        tokio::select! {
+        let outcome = tokio::select! {
             stopped = running => stopped.map(|_| ExitCode::SUCCESS),
-            () = signals => Ok(ExitCode::FAILURE),
-        }
+            () = signals => return Ok(ExitCode::FAILURE),
+        };
+        traces.finish().await;
+        outcome
     });
     // A read of the spool that hangs in the kernel is not waited for.
     runtime.shutdown_timeout(Duration::from_secs(1));

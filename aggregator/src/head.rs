@@ -120,7 +120,8 @@ impl Head {
             columns: (0..self.columns).map(column).collect(),
             ticks_ms: std::mem::take(&mut self.ticks_ms),
         });
-        self.rows.clear();
+        // Given back, not kept: a layout that is replaced gets no more rows.
+        self.rows = Vec::new();
         self.sealing.push(Arc::clone(&chunk));
         Some(chunk)
     }

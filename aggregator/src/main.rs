@@ -51,16 +51,18 @@ fn main() -> ExitCode {
 }
 
 async fn serve(config: Config) -> anyhow::Result<()> {
-    let _traces = logging::start(&config.log, "sextant-aggregator")?;
+    let traces = logging::start(&config.log, "sextant-aggregator")?;
     let mut terminate = signal(SignalKind::terminate())?;
     let app = App::build(config).await?;
-    app.run(async move {
+    let outcome = app.run(async move {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = tokio::signal::ctrl_c() => {}
         }
-    })
-    .await
+    });
+    let outcome = outcome.await;
+    traces.finish().await;
+    outcome
 }
 
 #[expect(clippy::print_stdout, reason = "the answer to --check")]

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, info_span};
 
 use crate::catalog::Live;
 use crate::health::Health;
@@ -162,6 +162,8 @@ impl Writer {
     }
 
     fn write(&self, group: Group) {
+        let (changes, seals) = (group.changes.len(), group.seals.len());
+        let _span = info_span!("commit", changes, bytes = group.bytes, seals).entered();
         if !group.changes.is_empty() {
             let start = Instant::now();
             if !self.insist("commit", || self.store.commit(&group.changes)) {

@@ -169,8 +169,8 @@ async fn prometheus_scrapes_the_series() {
 async fn live_hosts_exposition_passes_promtool_as_node_exporters_does() {
     let dir = tempfile::tempdir().unwrap();
     let running = Running::start(config(&dir.path().join("data"))).await;
-    let mut agent = sextant_agent::config::Config::default();
-    agent.node = Some("live".into());
+    let node = Some("live".into());
+    let mut agent = sextant_agent::config::Config { node, ..Default::default() };
     agent.spool.dir = dir.path().join("spool");
     agent.uplink.endpoint.clone_from(&running.grpc);
     agent.health.listen.set_port(0);

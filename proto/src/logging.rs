@@ -49,16 +49,19 @@ pub enum LogError {
     Otlp(String, #[source] opentelemetry_otlp::ExporterBuildError),
 }
 
-/// Sends what is left of the traces when it goes.
-#[must_use = "traces end when this is dropped"]
-pub struct Guard(Option<SdkTracerProvider>);
+/// The traces of a process; they end with [`Traces::finish`].
+#[must_use = "what is left of the traces is sent by finish"]
+pub struct Traces(Option<SdkTracerProvider>);
 
-impl Drop for Guard {
-    fn drop(&mut self) {
-        if let Some(provider) = &self.0
-            && let Err(error) = provider.shutdown()
-        {
-            tracing::warn!(%error, "traces not all sent");
+impl Traces {
+    /// Sends what is left. The sending waits for the runtime that [`start`] was called in, so
+    /// it happens beside it: blocking there would wait for itself.
+    pub async fn finish(self) {
+        let Some(provider) = self.0 else { return };
+        match tokio::task::spawn_blocking(move || provider.shutdown()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "traces not all sent"),
+            Err(error) => tracing::warn!(%error, "traces not all sent"),
         }
     }
 }
@@ -80,7 +83,7 @@ fn filter(config: &LogConfig) -> Result<EnvFilter, LogError> {
 ///
 /// # Errors
 /// [`LogError`] when the filter or the endpoint is unusable.
-pub fn start(config: &LogConfig, service: &'static str) -> Result<Guard, LogError> {
+pub fn start(config: &LogConfig, service: &'static str) -> Result<Traces, LogError> {
     let json = match config.format {
         Format::Json => true,
         Format::Text => false,
@@ -101,7 +104,7 @@ pub fn start(config: &LogConfig, service: &'static str) -> Result<Guard, LogErro
     let traces =
         provider.as_ref().map(|p| tracing_opentelemetry::layer().with_tracer(p.tracer(service)));
     tracing_subscriber::registry().with(filter(config)?).with(lines).with(traces).init();
-    Ok(Guard(provider))
+    Ok(Traces(provider))
 }
 
 fn provider(endpoint: &str, service: &'static str) -> Result<SdkTracerProvider, LogError> {

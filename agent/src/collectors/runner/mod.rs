@@ -201,7 +201,8 @@ impl Worker {
         let tier = &mut self.tiers[index];
         tier.batch.begin();
         self.stats.begin();
-        let outcome = self.collector.collect(index, &mut tier.batch);
+        let span = tracing::info_span!("collect", collector = self.stats.name, tier = index);
+        let outcome = span.in_scope(|| self.collector.collect(index, &mut tier.batch));
         self.stats.end();
         let health = match &outcome {
             Ok(()) => Health::Up,
