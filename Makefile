@@ -15,4 +15,5 @@ lint: ## formatting and lints
 	.ci/run format lint docs
 
 bench: ## measure; what to measure goes into ARGS="..."
+	cargo build --release --locked
 	cargo run --release --locked -p sextant-bench -- $(ARGS)

@@ -1,1 +1,87 @@
-fn main() {}
+//! `sextant-bench`: measures the real daemons, and puts a peer beside them where there is one.
+//!
+//! A subcommand prints a table, or with `--json` exactly one JSON object. It exits with 0 when
+//! it could measure and what it measured is right, and with 1 otherwise.
+
+mod aggregator;
+mod fleet;
+mod http;
+mod overhead;
+mod process;
+mod progress;
+mod report;
+mod usage;
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+
+use crate::report::Report;
+
+/// Measures Sextant against its peers.
+#[derive(Parser)]
+#[command(name = "sextant-bench", version)]
+struct Arguments {
+    /// One JSON object on standard output instead of a table.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// What an aggregator takes: simulated agents push into a real one, and every sample is
+    /// asked for again.
+    Fleet(fleet::Arguments),
+    /// What an agent costs its node: the real one beside node_exporter.
+    Overhead(overhead::Arguments),
+}
+
+#[expect(clippy::print_stdout, clippy::print_stderr, reason = "what a person has asked for")]
+fn main() -> ExitCode {
+    let Arguments { json, command } = Arguments::parse();
+    let (report, wrong) = match run(command) {
+        Ok(measured) => measured,
+        Err(error) => {
+            eprintln!("sextant-bench: {error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
+    if json {
+        println!("{}", report.json());
+    } else {
+        print!("{}", report.table());
+    }
+    match wrong {
+        None => ExitCode::SUCCESS,
+        Some(wrong) => {
+            eprintln!("sextant-bench: {wrong}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Measures; beside the report what is wrong with what was measured.
+fn run(command: Command) -> anyhow::Result<(Report, Option<String>)> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let measuring = async {
+            match command {
+                Command::Fleet(arguments) => Box::pin(fleet::run(arguments)).await,
+                Command::Overhead(arguments) => {
+                    Ok((Box::pin(overhead::run(arguments)).await?, None))
+                }
+            }
+        };
+        // Dropping the measurement ends the processes that it has started.
+        tokio::select! {
+            measured = measuring => measured,
+            interrupted = tokio::signal::ctrl_c() => {
+                interrupted.context("listen for interrupts")?;
+                anyhow::bail!("interrupted")
+            }
+        }
+    })
+}

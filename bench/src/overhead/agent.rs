@@ -1,0 +1,150 @@
+//! The real agent as a child: the host and itself at one interval, everything else off, so that
+//! it reads what its peer reads.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use sextant_agent::config::Config;
+use sextant_proto::v1::query_client::QueryClient;
+use sextant_proto::v1::{ListNodesRequest, RangeRequest};
+use tokio::time::{Instant, sleep};
+use tonic::transport::Channel;
+
+use crate::process::{self, Child};
+
+const CLUSTER: &str = "bench";
+const NODE: &str = "overhead";
+/// The collectors that run.
+const COLLECTORS: [&str; 2] = ["host", "agent"];
+const READY_TIMEOUT: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_millis(50);
+/// What names the duration of a collector's last call.
+const DURATION: &str = "sextant_collector_duration_seconds";
+
+/// The daemon's program and what it calls itself ("sextant-agent 1.0.0").
+///
+/// # Errors
+/// When it is not there.
+pub(super) fn program(given: Option<&Path>) -> anyhow::Result<(PathBuf, String)> {
+    let program = process::own("sextant-agent", given)?;
+    let version = process::version(&program)?.trim().to_owned();
+    Ok((program, version))
+}
+
+/// Starts the agent with its files below `dir`.
+///
+/// # Errors
+/// When it cannot be started.
+pub(super) fn start(
+    program: &Path,
+    dir: &Path,
+    endpoint: &str,
+    interval: Duration,
+) -> anyhow::Result<Child> {
+    let file = dir.join("agent.toml");
+    let text = configuration(dir, endpoint, interval)?;
+    std::fs::write(&file, text).with_context(|| file.display().to_string())?;
+    let arguments = ["--config".to_owned(), file.to_string_lossy().into_owned()];
+    Child::start(program, &arguments, dir)
+}
+
+/// The agent's defaults, but for names, places and intervals.
+fn configuration(dir: &Path, endpoint: &str, interval: Duration) -> anyhow::Result<String> {
+    let mut config =
+        Config { cluster: CLUSTER.into(), node: Some(NODE.into()), ..Config::default() };
+    config.spool.dir = dir.join("spool");
+    config.uplink.endpoint = endpoint.into();
+    config.collectors.host.interval = interval;
+    config.collectors.host.slow_interval = interval;
+    config.collectors.agent.interval = interval;
+    let mut table = toml::Table::try_from(&config).context("write the configuration")?;
+    let health = table.get_mut("health").and_then(toml::Value::as_table_mut);
+    health.context("no [health]")?.insert("listen".into(), "127.0.0.1:0".into());
+    let collectors = table.get_mut("collectors").and_then(toml::Value::as_table_mut);
+    for (name, section) in collectors.context("no [collectors]")? {
+        let enabled = COLLECTORS.contains(&name.as_str());
+        let section = section.as_table_mut().with_context(|| format!("collectors.{name}"))?;
+        section.insert("enabled".into(), enabled.into());
+    }
+    Ok(table.to_string())
+}
+
+/// Waits until the aggregator knows the agent as connected.
+///
+/// # Errors
+/// When it does not come, with what the agent has said if it has ended.
+pub(super) async fn connected(
+    agent: &mut Child,
+    client: &mut QueryClient<Channel>,
+) -> anyhow::Result<()> {
+    let deadline = Instant::now() + READY_TIMEOUT;
+    loop {
+        agent.alive()?;
+        let request = ListNodesRequest { cluster: CLUSTER.into() };
+        let nodes = client.list_nodes(request).await?.into_inner().nodes;
+        if nodes.iter().any(|node| node.name == NODE && node.connected) {
+            return Ok(());
+        }
+        anyhow::ensure!(Instant::now() < deadline, "agent does not connect to the aggregator");
+        sleep(LOOK).await;
+    }
+}
+
+/// What the agent has collected in a while.
+#[derive(Debug, Default)]
+pub(super) struct Collected {
+    pub(super) samples: u64,
+    /// Collectors by name, and how long their calls took on average.
+    pub(super) durations: Vec<(String, Duration)>,
+}
+
+/// Asks the aggregator for the samples with a time in a range, both ends included.
+///
+/// # Errors
+/// When it does not answer.
+pub(super) async fn collected(
+    client: &mut QueryClient<Channel>,
+    start_ms: i64,
+    end_ms: i64,
+) -> anyhow::Result<Collected> {
+    let request = RangeRequest {
+        selector: format!("{{cluster={CLUSTER:?},node={NODE:?}}}"),
+        start_unix_ms: start_ms,
+        end_unix_ms: end_ms,
+        step_ms: 0,
+    };
+    let mut answer = client.range(request).await.context("ask for samples")?.into_inner();
+    let mut collected = Collected::default();
+    while let Some(part) = answer.message().await? {
+        collected.samples += part.values.len() as u64;
+        let Some(series) = part.series.filter(|series| series.metric == DURATION) else { continue };
+        let collector = series.labels.into_iter().find(|label| label.name == "collector");
+        let mean = part.values.iter().sum::<f64>() / part.values.len() as f64;
+        if let (Some(collector), Ok(mean)) = (collector, Duration::try_from_secs_f64(mean)) {
+            collected.durations.push((collector.value, mean));
+        }
+    }
+    Ok(collected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn configuration_is_the_agents_own_with_two_collectors() {
+        let interval = Duration::from_millis(1500);
+        let text = configuration(Path::new("/d"), "http://127.0.0.1:7", interval).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("agent.toml");
+        std::fs::write(&file, text).unwrap();
+        let config = Config::load(Some(&file)).unwrap();
+        config.check().unwrap();
+        assert_eq!(config.uplink.endpoint, "http://127.0.0.1:7");
+        assert_eq!(config.spool.dir, Path::new("/d/spool"));
+        let host = config.collectors.host;
+        assert!(host.enabled && host.interval == interval && host.slow_interval == interval);
+        assert!(config.collectors.agent.enabled && config.collectors.agent.interval == interval);
+    }
+}
