@@ -204,6 +204,7 @@ impl Parts {
                 pipeline::replay(&mut shards, &shared, &frame);
             })
             .context("replay the journal")?;
+        pipeline::replayed(&mut shards);
         info!(
             frames,
             series = catalog.series_count(),

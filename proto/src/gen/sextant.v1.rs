@@ -270,7 +270,7 @@ pub struct Refused {
 #[repr(i32)]
 pub enum Codec {
     Unspecified = 0,
-    /// Presence bitmap and little-endian doubles, tick by tick.
+    /// Little-endian doubles, tick by tick; the bits of Prometheus' staleness marker for no sample.
     Plain = 1,
     /// The whole payload of CODEC_PLAIN in one zstd frame.
     PlainZstd = 2,

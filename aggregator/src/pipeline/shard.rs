@@ -1,104 +1,27 @@
-//! The one road that every frame takes: decode → take its seq → head and latest → detectors →
-//! writer. A shard is a thread that owns its nodes' detector state; a node belongs to one shard.
-//!
-//! What a shard was handed it finishes; a full shard makes its sessions wait, and the agents
-//! behind them.
+//! A shard: what happens to a frame, in order, on its node's thread.
 
 use std::sync::Arc;
-use std::thread::JoinHandle;
 
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use sextant_proto::frame::{Decoded, Decoder, FrameError};
 use sextant_proto::v1::{self, Event, Frame, RefusalReason, Refused};
 use tokio::sync::mpsc;
 use tracing::warn;
 
-use crate::catalog::{Catalog, Live};
+use super::{Job, Shared};
+use crate::catalog::Live;
 use crate::clock;
 use crate::detect::{Detector, Edge, NodeStatus, Tick};
-use crate::episode::Episodes;
-use crate::hub::{Hub, Notice, Samples};
-use crate::nodes::{Node, Nodes, Spool};
-use crate::series::{NodeId, NodeKey};
-use crate::stats::Stats;
-use crate::storage::{Change, FrameRecord, Inventory};
-use crate::writer::{Write, WriterHandle};
+use crate::hub::{Notice, Samples};
+use crate::nodes::{Node, Spool};
+use crate::series::{NodeId, NodeKey, Series, wire_labels};
+use crate::storage::{Change, Chunk, FrameRecord};
+use crate::writer::Write;
 
-/// Messages that wait for a shard. Full: sessions stop reading their streams.
-const QUEUE: usize = 256;
 /// A head that got nothing for so long is sealed, so that its frames leave the journal.
 const IDLE_MS: i64 = 3_600_000;
-
-/// What a session asks of its node's shard.
-#[derive(Debug)]
-pub enum Job {
-    /// To be stored before what follows.
-    Store(Vec<Change>),
-    /// Something that the aggregator itself observed of a node.
-    Event(Arc<NodeKey>, Event),
-    /// A frame; refusals go back to the session.
-    Frame { node: Arc<Node>, spool: Arc<Spool>, frame: Frame, refusals: mpsc::Sender<Refused> },
-    /// About a second went by.
-    Elapse,
-}
-
-/// What all shards share.
-#[derive(Clone)]
-pub struct Shared {
-    pub catalog: Arc<Catalog>,
-    pub nodes: Arc<Nodes>,
-    pub episodes: Arc<Episodes>,
-    pub hub: Hub,
-    pub stats: Arc<Stats>,
-    pub events: Arc<EventIds>,
-    pub writer: WriterHandle,
-}
-
-/// Numbers for events.
-#[derive(Debug)]
-pub struct EventIds(std::sync::atomic::AtomicU64);
-
-impl EventIds {
-    /// The next id follows `last`.
-    #[must_use]
-    pub fn after(last: u64) -> Self {
-        Self(std::sync::atomic::AtomicU64::new(last))
-    }
-
-    fn next(&self) -> u64 {
-        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1
-    }
-}
-
-/// The way to the shards; they end when the last clone of this goes.
-#[derive(Debug, Clone)]
-pub struct Shards {
-    queues: Arc<[mpsc::Sender<Job>]>,
-    stats: Arc<Stats>,
-}
-
-impl Shards {
-    /// Hands a job to a node's shard; waits while that is full. False: it has stopped.
-    pub async fn send(&self, node: NodeId, job: Job) -> bool {
-        let queue = &self.queues[node.0 as usize % self.queues.len()];
-        self.stats.shard_queue.add(1);
-        let sent = queue.send(job).await.is_ok();
-        if !sent {
-            self.stats.shard_queue.add(-1);
-        }
-        sent
-    }
-
-    /// Lets every shard look at the clock. A shard that is busy does it at the next call.
-    pub fn elapse(&self) {
-        for queue in self.queues.iter() {
-            self.stats.shard_queue.add(1);
-            if queue.try_send(Job::Elapse).is_err() {
-                self.stats.shard_queue.add(-1);
-            }
-        }
-    }
-}
+/// Edges of a replay that are kept before they are reduced to the last of each finding.
+const MAX_EDGES: usize = 10_000;
 
 /// A shard before it runs.
 pub struct Shard {
@@ -117,16 +40,9 @@ struct ShardNode {
     interval_ms: u32,
 }
 
-/// Makes the shards, each with its own detectors, and lets them know what was before.
-pub fn build(
-    shared: &Shared,
-    inventory: &Inventory,
-    detectors: Vec<Vec<Box<dyn Detector>>>,
-) -> Vec<Shard> {
-    let count = detectors.len();
-    let mut shards: Vec<Shard> = detectors
-        .into_iter()
-        .map(|detectors| Shard {
+impl Shard {
+    pub(super) fn new(shared: &Shared, detectors: Vec<Box<dyn Detector>>) -> Self {
+        Self {
             shared: shared.clone(),
             detectors,
             decoder: Decoder::new(),
@@ -135,63 +51,10 @@ pub fn build(
             edges: Vec::new(),
             scratch: Vec::new(),
             idle_checked_ms: 0,
-        })
-        .collect();
-    for node in shared.nodes.all() {
-        shards[node.key.id.0 as usize % count].know(&node, u32::MAX);
-    }
-    for (node, anomaly) in &inventory.open_anomalies {
-        if let Some(node) = shared.nodes.get(NodeId(*node)) {
-            shards[node.key.id.0 as usize % count].restore(&node.key, anomaly);
         }
     }
-    shards
-}
 
-/// Replays the journal into the heads and warms the detectors: what they find was found before.
-pub fn replay(shards: &mut [Shard], shared: &Shared, frame: &FrameRecord) {
-    let live = frame.layout.and_then(|id| shared.catalog.layout(crate::series::LayoutId(id)));
-    let Some(live) = live else { return };
-    let node = live.layout.node.id;
-    let count = shards.len();
-    let shard = &mut shards[node.0 as usize % count];
-    let wire = Frame { seq: frame.seq, codec: frame.codec, payload: frame.payload.clone() };
-    match shard.decoder.decode(&wire, |_| Some(live.layout.columns.len())) {
-        Ok(decoded) => {
-            let chunks =
-                live.head.lock().append(frame.spool, frame.seq, clock::now_ms(), decoded.rows());
-            for chunk in chunks {
-                shared.writer.send(Write::Seal(Arc::clone(&live), chunk));
-            }
-            shard.layouts.insert((node, live.layout.hash), Arc::clone(&live));
-            if let Some(node) = shared.nodes.get(node) {
-                shard.know(&node, live.layout.interval_ms);
-            }
-            shard.observe(&live, &decoded);
-            shard.edges.clear();
-        }
-        Err(error) => warn!(%error, seq = frame.seq, "frame in the journal is damaged, skipped"),
-    }
-}
-
-/// Starts a thread for each shard.
-///
-/// # Panics
-/// When no thread can be started.
-pub fn start(shards: Vec<Shard>, stats: &Arc<Stats>) -> (Shards, Vec<JoinHandle<()>>) {
-    let mut queues = Vec::new();
-    let mut threads = Vec::new();
-    for (number, shard) in shards.into_iter().enumerate() {
-        let (sender, receiver) = mpsc::channel(QUEUE);
-        let thread = std::thread::Builder::new().name(format!("shard-{number}"));
-        threads.push(thread.spawn(move || shard.run(receiver)).expect("a thread at start"));
-        queues.push(sender);
-    }
-    (Shards { queues: queues.into(), stats: Arc::clone(stats) }, threads)
-}
-
-impl Shard {
-    fn run(mut self, mut queue: mpsc::Receiver<Job>) {
+    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Job>) {
         while let Some(job) = queue.blocking_recv() {
             self.shared.stats.shard_queue.add(-1);
             match job {
@@ -210,13 +73,13 @@ impl Shard {
         }
     }
 
-    fn know(&mut self, node: &Arc<Node>, interval_ms: u32) {
+    pub(super) fn know(&mut self, node: &Arc<Node>, interval_ms: u32) {
         let fresh = || ShardNode { node: Arc::clone(node), interval_ms };
         let known = self.nodes.entry(node.key.id).or_insert_with(fresh);
         known.interval_ms = known.interval_ms.min(interval_ms);
     }
 
-    fn restore(&mut self, node: &Arc<NodeKey>, anomaly: &v1::Anomaly) {
+    pub(super) fn restore(&mut self, node: &Arc<NodeKey>, anomaly: &v1::Anomaly) {
         let series = self.series_of(node, anomaly);
         for detector in self.detectors.iter_mut().filter(|d| d.name() == anomaly.detector) {
             detector.restore(anomaly, node, series.as_ref());
@@ -225,18 +88,64 @@ impl Shard {
         }
     }
 
+    pub(super) fn replay(&mut self, live: &Arc<Live>, frame: &FrameRecord) {
+        let wire = Frame { seq: frame.seq, codec: frame.codec, payload: frame.payload.clone() };
+        let decoded = match self.decoder.decode(&wire, |_| Some(live.layout.columns.len())) {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                warn!(%error, seq = frame.seq, "frame in the journal is damaged, skipped");
+                return;
+            }
+        };
+        let now = clock::now_ms();
+        let chunks = live.head.lock().append(frame.spool, frame.seq, now, decoded.rows());
+        for chunk in chunks {
+            self.shared.writer.send(Write::Seal(Arc::clone(live), chunk));
+        }
+        let node = live.layout.node.id;
+        self.layouts.insert((node, live.layout.hash), Arc::clone(live));
+        if let Some(node) = self.shared.nodes.get(node) {
+            self.know(&node, live.layout.interval_ms);
+        }
+        self.observe(live, &decoded);
+        if self.edges.len() > MAX_EDGES {
+            self.keep_last_edges();
+        }
+    }
+
+    /// What was found before is open already, and what ended before is closed: only what the
+    /// detectors say otherwise after the last frame is news.
+    pub(super) fn replayed(&mut self) {
+        self.keep_last_edges();
+        let mut changes = Vec::new();
+        self.settle(&mut changes);
+        if !changes.is_empty() {
+            self.shared.writer.send(Write::Changes { changes, spool: None });
+        }
+    }
+
+    /// Keeps the last edge of each finding.
+    fn keep_last_edges(&mut self) {
+        let mut seen = FxHashSet::default();
+        self.edges.reverse();
+        self.edges.retain(|(detector, edge)| {
+            let (rule, node, series) = match edge {
+                Edge::Fire(finding) => (&finding.rule, &finding.node, &finding.series),
+                Edge::Clear { rule, node, series, .. } => (rule, node, series),
+            };
+            let series = series.as_ref().map(|s| s.id);
+            seen.insert((*detector, Arc::clone(rule), node.id, series))
+        });
+        self.edges.reverse();
+    }
+
     /// The series that a stored anomaly is about.
-    fn series_of(
-        &self,
-        node: &NodeKey,
-        anomaly: &v1::Anomaly,
-    ) -> Option<Arc<crate::series::Series>> {
+    fn series_of(&self, node: &NodeKey, anomaly: &v1::Anomaly) -> Option<Arc<Series>> {
         if anomaly.metric.is_empty() {
             return None;
         }
-        let same = |s: &crate::series::Series| {
-            *s.metric == *anomaly.metric && crate::series::wire_labels(&s.labels) == anomaly.labels
-        };
+        let same =
+            |s: &Series| *s.metric == *anomaly.metric && wire_labels(&s.labels) == anomaly.labels;
         let layouts = self.shared.catalog.layouts_of(node.id);
         layouts.iter().flat_map(|l| &l.layout.columns).find(|s| same(s)).cloned()
     }
@@ -294,7 +203,7 @@ impl Shard {
         frame: &Frame,
         now: i64,
         changes: &mut Vec<Change>,
-        chunks: &mut Vec<(Arc<Live>, Arc<crate::storage::Chunk>)>,
+        chunks: &mut Vec<(Arc<Live>, Arc<Chunk>)>,
     ) -> Result<Option<u32>, (RefusalReason, String)> {
         let id = node.key.id;
         let (layouts, catalog) = (&mut self.layouts, &self.shared.catalog);
