@@ -5,6 +5,7 @@ help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: ## build, then run an aggregator and an agent on this machine until Ctrl-C
+	@.ci/deps build
 	cargo build --release --locked --bin sextant-agent --bin sextant-aggregator
 	@manifests/local/up
 
