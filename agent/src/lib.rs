@@ -1,7 +1,6 @@
 //! Sextant's node agent: reads the node, spools what it read, and sends it to an aggregator.
 
 pub mod app;
-mod chain;
 pub mod clock;
 pub mod collectors;
 pub mod config;

@@ -109,6 +109,9 @@ impl App {
                 "no auth.tokens_file: everyone on this host may do everything; only loopback is served"
             );
         }
+        if !http_addr.ip().is_loopback() {
+            warn!(http = %http_addr, "listen.http has no TLS: keep it inside a network that may see the tokens");
+        }
         let start = config.clone();
         let parts = tokio::task::spawn_blocking(move || Parts::build(&start, open()?)).await??;
         Ok(Self { config, parts, grpc, http, authority, grpc_addr, http_addr })

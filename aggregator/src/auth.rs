@@ -246,7 +246,7 @@ mod tests {
     fn unusable_tokens_are_refused_without_showing_them() {
         let f = |text: &str, want: &str| {
             let error = tokens(text).expect_err(want);
-            let text = crate::writer::chain(&error);
+            let text = sextant_proto::chain::chain(&error);
             assert!(text.contains(want) && !text.contains(A), "{text}");
         };
         f("[[token]]\nname='a'\ntoken='short'\nrole='agent'\n", "shorter than 32");

@@ -98,6 +98,8 @@ impl Ingest {
         stats.sessions.add(-1);
         debug!(cluster = %node.key.cluster, node = %node.key.name, why, "agent disconnected");
         if !node.is_connected() {
+            let left = Job::Store(vec![Change::Node(node.record())]);
+            self.shards.send(node.key.id, left).await;
             let event = node_event(
                 "node.disconnected",
                 Severity::Info,

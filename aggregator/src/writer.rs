@@ -12,6 +12,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
+use sextant_proto::chain::chain;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, info_span};
 
@@ -229,17 +230,4 @@ impl Writer {
             std::thread::sleep(RETRY);
         }
     }
-}
-
-/// An error and its sources in one line.
-#[must_use]
-pub fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        text.push_str(": ");
-        text.push_str(&inner.to_string());
-        source = inner.source();
-    }
-    text
 }

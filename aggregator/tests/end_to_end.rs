@@ -8,7 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -17,7 +17,7 @@ use sextant_agent::app::{App, Stopped};
 use sextant_agent::collectors::{CollectError, Collector};
 use sextant_agent::config::Config;
 use sextant_agent::sample::{Batch, Metric};
-use support::{Running, all, config};
+use support::{Kill, Running, all, config};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -211,15 +211,6 @@ async fn child_agent() {
     let app = App::build_with(agent_config(&dir, &endpoint), vec![Box::new(sequence)]);
     let end = std::future::pending();
     drop(app.expect("agent starts").run(end).await);
-}
-
-struct Kill(Child);
-
-impl Drop for Kill {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,10 +4,10 @@
 mod support;
 
 use std::io::Write as _;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use support::{Agent, Running, config, get, hello, now_ms, test_layout};
+use support::{Agent, Kill, Running, config, get, hello, now_ms, test_layout};
 
 fn program(name: &str) -> Command {
     #[expect(clippy::disallowed_methods, reason = "a real peer is part of the test")]
@@ -33,15 +33,6 @@ fn complaints(text: &str) -> Vec<String> {
 
 fn promtool(text: &str) {
     assert_eq!(complaints(text), Vec::<String>::new(), "{text}");
-}
-
-struct Kill(Child);
-
-impl Drop for Kill {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

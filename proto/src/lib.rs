@@ -5,6 +5,7 @@
 //! in a spool segment alike: *layouts*, which say once which series a frame's columns are, and
 //! *frames*, which carry timestamps and values and name their layout by hash.
 
+pub mod chain;
 pub mod frame;
 pub mod layout;
 pub mod limits;

@@ -14,13 +14,13 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sextant_proto::chain::chain;
 use sextant_proto::client::{ClientConfig, ConnectError};
 use sextant_proto::v1::{MetricDescriptor, RefusalReason};
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
 use self::backoff::Backoff;
-use crate::chain::chain;
 use crate::spool::Spool;
 
 /// The `[uplink]` section.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sextant_proto::chain::chain;
 use sextant_proto::v1::query_server::Query;
 use sextant_proto::v1::{
     InstantRequest, InstantResponse, InstantSample, Lagged, ListAnomaliesRequest,
@@ -20,7 +21,6 @@ use crate::hub::{Notice, Samples};
 use crate::query::{Points, Queries, QueryError, Sample};
 use crate::selector::Selector;
 use crate::storage::{AnomalyQuery, EventQuery};
-use crate::writer::chain;
 
 /// Samples of one message of a range's stream.
 const POINTS_PER_MESSAGE: usize = 16_384;

@@ -4,9 +4,9 @@
 //! was slow, the past is asked for again, and only what is new in it is printed.
 
 use std::collections::BTreeSet;
-use std::error::Error;
 use std::io::Write;
 
+use sextant_proto::chain::chain;
 use sextant_proto::v1::subscribe_response::Message;
 use sextant_proto::v1::{Anomaly, ListAnomaliesRequest, StoredEvent, SubscribeRequest};
 use tonic::Streaming;
@@ -176,12 +176,6 @@ impl Seen {
             _ => self.open.remove(&id) || unknown,
         }
     }
-}
-
-/// An error and all that it came from, on one line.
-fn chain(error: &dyn Error) -> String {
-    let causes = std::iter::successors(Some(error), |&error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 #[cfg(test)]

@@ -236,3 +236,13 @@ pub async fn get(base: &str, path: &str, token: Option<&str>) -> (u16, String) {
     let (head, body) = answer.split_once("\r\n\r\n").expect("an answer");
     (head.split(' ').nth(1).expect("an answer").parse().expect("an answer"), body.to_owned())
 }
+
+/// A process that is killed when this goes.
+pub struct Kill(pub std::process::Child);
+
+impl Drop for Kill {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}

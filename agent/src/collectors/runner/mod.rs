@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use sextant_proto::chain::chain;
 use sextant_proto::frame::Encoder;
 use sextant_proto::limits;
 use sextant_proto::v1::{Event, Label, Severity};
@@ -16,7 +17,6 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::{CollectError, Collector};
-use crate::chain::chain;
 use crate::clock::{Stop, Ticks, Woke, now_ms};
 use crate::sample::{Batch, clipped, node_event};
 use crate::spool::Spool;

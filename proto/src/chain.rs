@@ -4,7 +4,8 @@
 use std::error::Error;
 
 /// "connect to http://a:1: connection refused".
-pub(crate) fn chain(error: &dyn Error) -> String {
+#[must_use]
+pub fn chain(error: &dyn Error) -> String {
     let mut last = error.to_string();
     let mut text = last.clone();
     let mut source = error.source();
