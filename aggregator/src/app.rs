@@ -17,9 +17,9 @@ use sextant_proto::v1::telemetry_ingest_server::TelemetryIngestServer;
 use sextant_proto::{DESCRIPTOR_SET, layout};
 use tokio::net::TcpListener;
 use tokio::time::{MissedTickBehavior, interval};
-use tokio_stream::wrappers::TcpListenerStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tracing::{info, warn};
 
@@ -290,8 +290,7 @@ async fn serve_grpc(
         .http2_keepalive_timeout(Some(KEEPALIVE))
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(2 * STREAM_WINDOW_BYTES)
-        .max_concurrent_streams(MAX_STREAMS)
-        .tcp_nodelay(true);
+        .max_concurrent_streams(MAX_STREAMS);
     if let Some(tls) = tls_config(tls)? {
         server = server.tls_config(tls).context("tls.cert_file, tls.key_file")?;
     }
@@ -305,7 +304,8 @@ async fn serve_grpc(
         ))
         .add_service(tonic::service::interceptor::InterceptedService::new(ingest, agents))
         .add_service(QueryServer::with_interceptor(query, viewers));
-    let incoming = TcpListenerStream::new(listener);
+    // The server's own setting does not reach sockets that it is given.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     Ok(router.serve_with_incoming_shutdown(incoming, stop.cancelled_owned()))
 }
 

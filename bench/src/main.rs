@@ -16,6 +16,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::report::Report;
 
@@ -75,13 +76,13 @@ fn run(command: Command) -> anyhow::Result<(Report, Option<String>)> {
                 }
             }
         };
+        let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
         // Dropping the measurement ends the processes that it has started.
         tokio::select! {
             measured = measuring => measured,
-            interrupted = tokio::signal::ctrl_c() => {
-                interrupted.context("listen for interrupts")?;
-                anyhow::bail!("interrupted")
-            }
+            _ = terminate.recv() => anyhow::bail!("terminated"),
+            _ = interrupt.recv() => anyhow::bail!("interrupted"),
         }
     })
 }
