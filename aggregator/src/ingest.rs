@@ -100,6 +100,9 @@ impl Ingest {
         if !node.is_connected() {
             let left = Job::Store(vec![Change::Node(node.record())]);
             self.shards.send(node.key.id, left).await;
+        }
+        // That everyone leaves when this process stops says nothing of the nodes.
+        if !node.is_connected() && !self.stop.is_cancelled() {
             let event = node_event(
                 "node.disconnected",
                 Severity::Info,

@@ -15,6 +15,9 @@ use sextant_proto::v1::{
     Anomaly, ListAnomaliesRequest, StoredEvent, SubscribeRequest, subscribe_response,
 };
 use support::{Agent, Running, all, config, get, hello, now_ms, test_layout};
+use tonic_health::pb::HealthCheckRequest;
+use tonic_health::pb::health_check_response::ServingStatus;
+use tonic_health::pb::health_client::HealthClient;
 
 /// A store whose disk can be full.
 struct Full {
@@ -95,10 +98,17 @@ async fn full_disk_acknowledges_nothing_says_so_and_recovers() {
     let (_, reasons) = get(&running.http, "/ready", None).await;
     assert!(reasons.contains("store: commit: write /data/sextant.db"), "{reasons}");
     assert_eq!(get(&running.http, "/health", None).await.0, 200);
+    let mut health = HealthClient::new(running.channel().await);
+    let mut serving = async || {
+        let answer = health.check(HealthCheckRequest::default()).await.unwrap();
+        answer.into_inner().status() == ServingStatus::Serving
+    };
+    until("gRPC says not serving", async || !serving().await).await;
     let ack = tokio::time::timeout(Duration::from_millis(300), agent.next()).await;
     assert!(ack.is_err(), "acknowledged on a full disk: {ack:?}");
     full.store(false, Ordering::SeqCst);
     agent.acked(500).await;
+    until("gRPC says serving", async || serving().await).await;
     until("ready again", async || get(&running.http, "/ready", None).await.0 == 200).await;
     let found = all(&mut running.query().await, "test_value").await;
     let values: Vec<f64> = found[0].1.iter().map(|p| p.1).collect();

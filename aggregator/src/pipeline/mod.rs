@@ -87,14 +87,18 @@ impl Shards {
         sent
     }
 
-    /// Lets every shard look at the clock. A shard that is busy does it at the next call.
-    pub fn elapse(&self) {
+    /// Lets every shard look at the clock. False when one is so busy that it will at the next
+    /// call.
+    pub fn elapse(&self) -> bool {
+        let mut all = true;
         for queue in self.queues.iter() {
             self.stats.shard_queue.add(1);
             if queue.try_send(Job::Elapse).is_err() {
                 self.stats.shard_queue.add(-1);
+                all = false;
             }
         }
+        all
     }
 }
 

@@ -69,8 +69,12 @@ impl Running {
         self.task.await.expect("no panic").expect("clean stop");
     }
 
+    pub async fn channel(&self) -> Channel {
+        channel(&self.grpc).await.expect("connects")
+    }
+
     pub async fn query(&self) -> QueryClient<Channel> {
-        QueryClient::new(channel(&self.grpc).await.expect("connects"))
+        QueryClient::new(self.channel().await)
     }
 }
 

@@ -5,6 +5,9 @@
 //! is committed. A stop that the store holds up (a full disk) is forced after a deadline; the
 //! agents still have what was not acknowledged.
 
+mod clock;
+mod grpc;
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,23 +15,19 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use sextant_proto::v1::query_server::QueryServer;
-use sextant_proto::v1::telemetry_ingest_server::TelemetryIngestServer;
-use sextant_proto::{DESCRIPTOR_SET, layout};
+use sextant_proto::layout;
 use tokio::net::TcpListener;
-use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tonic::transport::server::TcpIncoming;
-use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tracing::{info, warn};
 
+use self::clock::Clock;
+use self::grpc::Services;
 use crate::api::grpc::QueryService;
 use crate::api::http::{Http, router};
-use crate::auth::{Authority, Role};
+use crate::auth::Authority;
 use crate::catalog::Catalog;
-use crate::clock;
-use crate::config::{Config, TlsConfig};
+use crate::config::Config;
 use crate::detect;
 use crate::episode::Episodes;
 use crate::health::Health;
@@ -39,19 +38,9 @@ use crate::pipeline::{self, EventIds, Shards, Shared};
 use crate::query::Queries;
 use crate::series::NodeId;
 use crate::stats::Stats;
-use crate::storage::{Cutoff, Inventory, SqliteStore, Store};
-use crate::writer::{self, Write, WriterHandle};
+use crate::storage::{Inventory, SqliteStore, Store};
+use crate::writer::{self, WriterHandle};
 
-/// Largest message that a client may send: a layout, with room for what wraps it.
-const MAX_MESSAGE_BYTES: usize = sextant_proto::limits::MAX_LAYOUT_BYTES + 4096;
-/// A connection that answers no ping for so long is closed, and its node is free again.
-const KEEPALIVE: Duration = Duration::from_secs(10);
-/// Streams and requests that one connection may have open.
-const MAX_STREAMS: u32 = 256;
-/// HTTP/2 windows: an agent sends about a kilobyte a second, and there are thousands of them.
-const STREAM_WINDOW_BYTES: u32 = 256 << 10;
-/// How often retention is enforced.
-const PRUNE_EVERY: Duration = Duration::from_secs(600);
 /// How long sessions, and then the store, have at a stop.
 const STOP_DEADLINE: Duration = Duration::from_secs(10);
 
@@ -128,7 +117,7 @@ impl App {
     /// # Errors
     /// When a listener fails.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<()> {
-        let Self { config, parts, grpc, http, authority, grpc_addr, http_addr } = self;
+        let Self { config, parts, grpc: listener, http, authority, grpc_addr, http_addr } = self;
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let ingest = Ingest {
@@ -142,19 +131,22 @@ impl App {
             tasks: tasks.clone(),
             stop: stop.clone(),
         };
-        let server = serve_grpc(&config.tls, &authority, ingest, query, grpc, stop.clone()).await?;
+        let (reporter, grpc_health) = tonic_health::server::health_reporter();
+        let services = Services { health: grpc_health, ingest, query };
+        let server = grpc::serve(&config.tls, &authority, services, listener, stop.clone())?;
         let grpc_task = tasks.spawn(server);
         let pages =
             Http { queries: parts.queries.clone(), health: Arc::clone(&parts.health), authority };
         let ended = stop.clone().cancelled_owned();
         let http_server = axum::serve(http, router(pages)).with_graceful_shutdown(ended);
         let http_task = tasks.spawn(async move { http_server.await });
-        tasks.spawn(keep_time(
-            config.clone(),
-            parts.shards.clone(),
-            parts.writer.clone(),
-            stop.clone(),
-        ));
+        let clock = Clock {
+            shards: parts.shards.clone(),
+            writer: parts.writer.clone(),
+            health: Arc::clone(&parts.health),
+            reporter,
+        };
+        tasks.spawn(clock.run(config.retention.clone(), stop.clone()));
         parts.health.recover("start");
         info!(grpc = %grpc_addr, http = %http_addr, data_dir = %config.data_dir.display(), "aggregator is ready");
 
@@ -268,79 +260,4 @@ fn load_catalog(inventory: &Inventory, nodes: &Nodes) -> Catalog {
         }
     }
     catalog
-}
-
-async fn serve_grpc(
-    tls: &TlsConfig,
-    authority: &Authority,
-    ingest: Ingest,
-    query: QueryService,
-    listener: TcpListener,
-    stop: CancellationToken,
-) -> Result<impl Future<Output = Result<(), tonic::transport::Error>> + use<>> {
-    let (reporter, health) = tonic_health::server::health_reporter();
-    reporter.set_serving::<TelemetryIngestServer<Ingest>>().await;
-    reporter.set_serving::<QueryServer<QueryService>>().await;
-    let reflection = tonic_reflection::server::Builder::configure()
-        .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
-        .build_v1()
-        .context("reflection")?;
-    let mut server = Server::builder()
-        .http2_keepalive_interval(Some(KEEPALIVE))
-        .http2_keepalive_timeout(Some(KEEPALIVE))
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(2 * STREAM_WINDOW_BYTES)
-        .max_concurrent_streams(MAX_STREAMS);
-    if let Some(tls) = tls_config(tls)? {
-        server = server.tls_config(tls).context("tls.cert_file, tls.key_file")?;
-    }
-    let ingest = TelemetryIngestServer::new(ingest).max_decoding_message_size(MAX_MESSAGE_BYTES);
-    let (agents, viewers) = (authority.require(Role::Agent), authority.require(Role::Viewer));
-    let router = server
-        .add_service(health)
-        .add_service(tonic::service::interceptor::InterceptedService::new(
-            reflection,
-            viewers.clone(),
-        ))
-        .add_service(tonic::service::interceptor::InterceptedService::new(ingest, agents))
-        .add_service(QueryServer::with_interceptor(query, viewers));
-    // The server's own setting does not reach sockets that it is given.
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    Ok(router.serve_with_incoming_shutdown(incoming, stop.cancelled_owned()))
-}
-
-fn tls_config(config: &TlsConfig) -> Result<Option<ServerTlsConfig>> {
-    let (Some(cert), Some(key)) = (&config.cert_file, &config.key_file) else { return Ok(None) };
-    let read = |path: &std::path::Path| {
-        std::fs::read(path).with_context(|| format!("read {}", path.display()))
-    };
-    let mut tls = ServerTlsConfig::new().identity(Identity::from_pem(read(cert)?, read(key)?));
-    if let Some(ca) = &config.client_ca_file {
-        tls = tls.client_ca_root(Certificate::from_pem(read(ca)?));
-    }
-    Ok(Some(tls))
-}
-
-/// What happens by the clock: shards look at it, retention is enforced.
-async fn keep_time(config: Config, shards: Shards, writer: WriterHandle, stop: CancellationToken) {
-    let mut second = interval(Duration::from_secs(1));
-    let mut prune = interval(PRUNE_EVERY);
-    second.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    prune.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            _ = second.tick() => shards.elapse(),
-            _ = prune.tick() => {
-                let before = |kept: Duration| {
-                    clock::now_ms() - i64::try_from(kept.as_millis()).unwrap_or(i64::MAX)
-                };
-                let samples_ms = before(config.retention.samples);
-                let cutoff = Cutoff { samples_ms, events_ms: before(config.retention.events) };
-                // The writer may be busy: handing over must not hold up the event loop.
-                let writer = writer.clone();
-                drop(tokio::task::spawn_blocking(move || writer.send(Write::Prune(cutoff))).await);
-            }
-        }
-    }
 }
