@@ -15,6 +15,12 @@ test: ## install what tests need, then formatting, lints, all tests and the mani
 lint: ## formatting and lints
 	.ci/run format lint docs
 
-bench: ## measure; what to measure goes into ARGS="..."
+bench: ## measure a fleet and the agent's overhead; ARGS="..." chooses what and how
+	@.ci/deps
 	cargo build --release --locked
-	cargo run --release --locked -p sextant-bench -- $(ARGS)
+ifeq ($(ARGS),)
+	target/release/sextant-bench fleet
+	target/release/sextant-bench overhead
+else
+	target/release/sextant-bench $(ARGS)
+endif
