@@ -35,4 +35,5 @@ pub mod selector;
 pub mod series;
 pub mod stats;
 pub mod storage;
+mod text_format;
 pub mod writer;

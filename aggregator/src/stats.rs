@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
-use crate::exposition::put;
+use crate::text_format::put;
 
 /// A number that only grows.
 #[derive(Debug, Default)]
