@@ -10,10 +10,10 @@ up: ## build, then run an aggregator and an agent on this machine until Ctrl-C
 	@manifests/local/up
 
 test: ## install what tests need, then formatting, lints, all tests and the manifests
-	.ci/run
+	.ci/check
 
 lint: ## formatting and lints
-	.ci/run format lint docs
+	.ci/check format lint docs
 
 bench: ## measure a fleet and the agent's overhead; ARGS="..." chooses what and how
 	@.ci/deps

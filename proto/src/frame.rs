@@ -97,7 +97,7 @@ impl Encoder {
         }
         let mut previous = 0;
         let deltas = ticks_ms.iter().map(|&t| {
-            let delta = t - previous;
+            let delta = t.wrapping_sub(previous);
             previous = t;
             delta
         });
@@ -210,9 +210,8 @@ fn unpack(
     let mut now = 0i64;
     let mut ticks_ms = payload.ticks_ms;
     for tick in &mut ticks_ms {
-        now = now
-            .checked_add(*tick)
-            .ok_or_else(|| FrameError::Decode("ticks beyond the range of time".into()))?;
+        let next = now.checked_add(*tick).filter(|t| (0..=limits::MAX_TIME_MS).contains(t));
+        now = next.ok_or_else(|| FrameError::Decode("ticks beyond the range of time".into()))?;
         *tick = now;
     }
     let mut columns = payload.columns;
@@ -297,6 +296,15 @@ mod tests {
         assert_eq!(decoder.decode(&frame, |_| None), Err(FrameError::UnknownLayout(7)));
         let columns = decoder.decode(&frame, |_| Some(99));
         assert_eq!(columns, Err(FrameError::Columns { bytes: 1600, ticks: 2, series: 99 }));
+    }
+
+    #[test]
+    fn ticks_beyond_time_are_refused() {
+        for ticks in [&[i64::MIN][..], &[-1], &[limits::MAX_TIME_MS + 1], &[1, i64::MAX]] {
+            let frame = Encoder::new().encode(7, ticks, &vec![0.0; ticks.len()], vec![]);
+            let refused = Decoder::new().decode(&frame, |_| Some(1)).expect_err("beyond time");
+            assert_eq!(refused, FrameError::Decode("ticks beyond the range of time".into()));
+        }
     }
 
     #[test]

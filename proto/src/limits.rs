@@ -27,3 +27,6 @@ pub const MAX_MESSAGE_BYTES: usize = 4096;
 pub const MAX_NODE_NAME_BYTES: usize = 253;
 /// How much older than its layout's newest sample a sample may be.
 pub const MAX_OUT_OF_ORDER_MS: i64 = 3_600_000;
+/// Latest tick: the end of the year 9999. Times are from 0 to this, so that no sum of them can
+/// run over.
+pub const MAX_TIME_MS: i64 = 253_402_300_799_999;

@@ -26,7 +26,7 @@ impl Queries {
     /// As [`Queries::range`].
     pub fn at(&self, selector: &str, time_ms: i64) -> Result<Vec<Sample>, QueryError> {
         let mut found = Vec::new();
-        self.range(selector, time_ms - LOOKBACK_MS + 1, time_ms, 0, &mut |points| {
+        self.range(selector, time_ms.saturating_sub(LOOKBACK_MS - 1), time_ms, 0, &mut |points| {
             if let (Some(&time_ms), Some(&value)) = (points.times_ms.last(), points.values.last()) {
                 found.push(Sample { series: points.series, time_ms, value });
             }
@@ -54,7 +54,8 @@ impl Queries {
             ));
         }
         let series = self.select(&Selector::parse(selector)?)?;
-        let steps = if step_ms > 0 { (end_ms - start_ms) / step_ms + 1 } else { 0 };
+        let span = end_ms.saturating_sub(start_ms);
+        let steps = if step_ms > 0 { (span / step_ms).saturating_add(1) } else { 0 };
         let total = usize::try_from(steps).unwrap_or(usize::MAX).saturating_mul(series.len());
         if total > MAX_SAMPLES {
             return Err(over("a longer step or a shorter range"));
@@ -162,7 +163,8 @@ fn step(points: Points, start_ms: i64, end_ms: i64, step_ms: i64) -> Points {
             out.times_ms.push(at);
             out.values.push(points.values[last]);
         }
-        at += step_ms;
+        let Some(next_step) = at.checked_add(step_ms) else { break };
+        at = next_step;
     }
     out
 }
