@@ -61,14 +61,15 @@ impl Default for ListenConfig {
     }
 }
 
-/// The `[tls]` section, for the gRPC listener.
+/// The `[tls]` section, for both listeners.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct TlsConfig {
     /// PEM files of the server's certificate chain and key.
     pub cert_file: Option<PathBuf>,
     pub key_file: Option<PathBuf>,
-    /// PEM file of the authority whose client certificates are required; none: not asked for.
+    /// PEM file of the authority whose client certificates the gRPC listener requires; none: not
+    /// asked for.
     pub client_ca_file: Option<PathBuf>,
 }
 
@@ -156,12 +157,15 @@ impl Config {
         if self.tls.client_ca_file.is_some() && self.tls.cert_file.is_none() {
             return wrong("tls.client_ca_file", "needs tls.cert_file and tls.key_file".into());
         }
-        if !self.listen.grpc.ip().is_loopback() && self.tls.cert_file.is_none() {
-            let what = format!(
-                "{} is not a loopback address and tls.cert_file is not set: tokens would travel in clear",
-                self.listen.grpc
-            );
-            return wrong("listen.grpc", what);
+        let listeners = [("listen.grpc", self.listen.grpc), ("listen.http", self.listen.http)];
+        for (key, addr) in listeners {
+            if !addr.ip().is_loopback() && self.tls.cert_file.is_none() {
+                let what = format!(
+                    "{addr} is not a loopback address and tls.cert_file is not set: tokens would \
+                     travel in clear"
+                );
+                return wrong(key, what);
+            }
         }
         if self.listen.grpc == self.listen.http && self.listen.grpc.port() != 0 {
             return wrong("listen.http", format!("{} is listen.grpc too", self.listen.http));

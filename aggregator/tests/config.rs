@@ -79,7 +79,7 @@ fn bad_configuration_is_refused_by_name() {
     let open = "[listen]\nhttp = \"0.0.0.0:0\"\ngrpc = \"127.0.0.1:0\"\n";
     let data = dir.path().join("data");
     let output = run(dir.path(), &format!("data_dir = {data:?}\n{open}"));
-    refused(&output, &["listen.http 0.0.0.0", "auth.tokens_file"]);
+    refused(&output, &["listen.http 0.0.0.0", "tls.cert_file"]);
     let output = run(dir.path(), "[listen]\ngrpc = \"0.0.0.0:9317\"\n");
     refused(&output, &["listen.grpc 0.0.0.0:9317", "tls.cert_file"]);
 }

@@ -7,14 +7,17 @@
 
 mod clock;
 mod grpc;
+mod tls;
 
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use axum::Router;
 use sextant_proto::layout;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -23,11 +26,12 @@ use tracing::{info, warn};
 
 use self::clock::Clock;
 use self::grpc::Services;
+use self::tls::TlsListener;
 use crate::api::grpc::QueryService;
 use crate::api::http::{Http, router};
 use crate::auth::Authority;
 use crate::catalog::Catalog;
-use crate::config::Config;
+use crate::config::{Config, TlsConfig};
 use crate::detect;
 use crate::episode::Episodes;
 use crate::health::Health;
@@ -98,9 +102,6 @@ impl App {
                 "no auth.tokens_file: everyone on this host may do everything; only loopback is served"
             );
         }
-        if !http_addr.ip().is_loopback() {
-            warn!(http = %http_addr, "listen.http has no TLS: keep it inside a network that may see the tokens");
-        }
         let start = config.clone();
         let parts = tokio::task::spawn_blocking(move || Parts::build(&start, open()?)).await??;
         Ok(Self { config, parts, grpc, http, authority, grpc_addr, http_addr })
@@ -137,9 +138,8 @@ impl App {
         let grpc_task = tasks.spawn(server);
         let pages =
             Http { queries: parts.queries.clone(), health: Arc::clone(&parts.health), authority };
-        let ended = stop.clone().cancelled_owned();
-        let http_server = axum::serve(http, router(pages)).with_graceful_shutdown(ended);
-        let http_task = tasks.spawn(async move { http_server.await });
+        let http = serve_http(&config.tls, http, router(pages), stop.clone())?;
+        let http_task = tasks.spawn(http);
         let clock = Clock {
             shards: parts.shards.clone(),
             writer: parts.writer.clone(),
@@ -245,6 +245,29 @@ impl Parts {
 
 async fn bind(key: &'static str, addr: SocketAddr) -> Result<TcpListener> {
     TcpListener::bind(addr).await.with_context(|| format!("listen on {addr} ({key})"))
+}
+
+/// Makes the HTTP server, with TLS where there is a certificate; it runs until `stop`.
+fn serve_http(
+    tls: &TlsConfig,
+    listener: TcpListener,
+    router: Router,
+    stop: CancellationToken,
+) -> Result<impl Future<Output = io::Result<()>> + use<>> {
+    let tls = match (&tls.cert_file, &tls.key_file) {
+        (Some(cert), Some(key)) => Ok(TlsListener::new(listener, cert, key)?),
+        _ => Err(listener),
+    };
+    Ok(async move {
+        match tls {
+            Ok(tls) => {
+                axum::serve(tls, router).with_graceful_shutdown(stop.cancelled_owned()).await
+            }
+            Err(tcp) => {
+                axum::serve(tcp, router).with_graceful_shutdown(stop.cancelled_owned()).await
+            }
+        }
+    })
 }
 
 fn load_catalog(inventory: &Inventory, nodes: &Nodes) -> Catalog {

@@ -149,7 +149,7 @@ impl Agent {
         Self::open(client, hello).await
     }
 
-    async fn open(client: ClientConfig, hello: Hello) -> Result<Self, Status> {
+    pub async fn open(client: ClientConfig, hello: Hello) -> Result<Self, Status> {
         let channel = client.connect().await.map_err(|e| Status::unavailable(e.to_string()))?;
         let (requests, stream) = mpsc::channel(1024);
         let first = PushRequest { message: Some(push_request::Message::Hello(hello)) };
