@@ -27,7 +27,7 @@ pub struct Head {
     ticks_ms: Vec<i64>,
     rows: Vec<f64>,
     sealing: Vec<Arc<Chunk>>,
-    /// Newest tick that was ever appended, and its row.
+    /// Newest tick that was appended, and its row; one in the future gives way to any.
     latest_ms: Option<i64>,
     latest: Vec<f64>,
     /// When the last row arrived, aggregator's clock.
@@ -62,10 +62,13 @@ impl Head {
         }
     }
 
-    /// Whether a frame that starts at this tick is too far behind the newest one to be stored.
+    /// Whether a frame that starts at this tick is too far behind the newest one to be stored. A
+    /// newest one that lies in the future is no measure: a node's clock that was ahead and is set
+    /// right must not shut the node out.
     #[must_use]
-    pub fn is_too_old(&self, tick_ms: i64) -> bool {
-        self.latest_ms.is_some_and(|latest| tick_ms < latest.saturating_sub(MAX_OUT_OF_ORDER_MS))
+    pub fn is_too_old(&self, tick_ms: i64, now_ms: i64) -> bool {
+        let newest = self.latest_ms.map(|latest| latest.min(now_ms));
+        newest.is_some_and(|newest| tick_ms < newest.saturating_sub(MAX_OUT_OF_ORDER_MS))
     }
 
     /// Appends a frame's ticks. Returns the chunks that became complete by it: they stay
@@ -97,7 +100,7 @@ impl Head {
         for (tick, row) in rows {
             self.ticks_ms.push(tick);
             self.rows.extend_from_slice(row);
-            if self.latest_ms.is_none_or(|latest| tick >= latest) {
+            if self.latest_ms.is_none_or(|latest| tick >= latest || latest > arrived_ms) {
                 self.latest_ms = Some(tick);
                 self.latest.clear();
                 self.latest.extend_from_slice(row);
@@ -183,7 +186,9 @@ mod tests {
 
     fn append(head: &mut Head, seq: u64, tick: i64) -> usize {
         let row = [seq as f64, -1.0];
-        head.append(1, seq, tick, [(tick, &row[..])].into_iter()).len()
+        // Long after any of the ticks: none of them lies in the future.
+        let arrived = 10 * MAX_SPAN_MS;
+        head.append(1, seq, arrived, [(tick, &row[..])].into_iter()).len()
     }
 
     #[test]
@@ -210,7 +215,19 @@ mod tests {
         append(&mut head, 1, 7_200_000);
         assert_eq!(append(&mut head, 2, 7_100_000), 1);
         assert_eq!(head.latest().map(|l| l.0), Some(7_200_000));
-        assert!(head.is_too_old(3_599_999) && !head.is_too_old(3_600_000));
+        let now = 7_300_000;
+        assert!(head.is_too_old(3_599_999, now) && !head.is_too_old(3_600_000, now));
+    }
+
+    #[test]
+    fn clock_that_was_ahead_and_is_set_right_goes_on() {
+        let mut head = Head::new(LayoutId(0), 2);
+        let (now, row) = (10_000_000, [1.0, 2.0]);
+        head.append(1, 1, now, [(now + 86_400_000, &row[..])].into_iter());
+        assert!(!head.is_too_old(now + 1000, now + 1000));
+        head.append(1, 2, now + 1000, [(now + 1000, &row[..])].into_iter());
+        assert_eq!(head.latest().map(|l| l.0), Some(now + 1000));
+        assert!(head.is_too_old(now - 3_600_000, now + 2000));
     }
 
     #[test]

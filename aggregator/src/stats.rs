@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
+use crate::storage::StoreSize;
 use crate::text_format::put;
 
 /// A number that only grows.
@@ -86,9 +87,10 @@ pub struct Stats {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Sizes {
     pub series: usize,
-    pub store: crate::storage::StoreSize,
-    pub resident_bytes: u64,
-    pub cpu_seconds: f64,
+    /// `None` for what cannot be told now: it has no sample then.
+    pub store: Option<StoreSize>,
+    pub resident_bytes: Option<u64>,
+    pub cpu_seconds: Option<f64>,
 }
 
 impl Stats {
@@ -96,14 +98,14 @@ impl Stats {
     #[must_use]
     pub fn render(&self, sizes: &Sizes) -> String {
         let mut out = String::with_capacity(4096);
-        let mut one = |name: &str, kind: &str, help: &str, value: f64| {
-            put(
-                &mut out,
-                format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n{name} {value}\n"),
-            );
+        let mut one = |name: &str, kind: &str, help: &str, value: Option<f64>| {
+            put(&mut out, format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+            if let Some(value) = value {
+                put(&mut out, format_args!("{name} {value}\n"));
+            }
         };
-        let counter = |c: &Counter| c.get() as f64;
-        let gauge = |g: &Gauge| g.get() as f64;
+        let counter = |c: &Counter| Some(c.get() as f64);
+        let gauge = |g: &Gauge| Some(g.get() as f64);
         one("sextant_ingest_sessions", "gauge", "Agents connected.", gauge(&self.sessions));
         one(
             "sextant_ingest_sessions_opened_total",
@@ -153,7 +155,7 @@ impl Stats {
             "sextant_store_commit_seconds_total",
             "counter",
             "Time spent in transactions.",
-            counter(&self.commit_nanoseconds) / 1e9,
+            counter(&self.commit_nanoseconds).map(|ns| ns / 1e9),
         );
         one(
             "sextant_store_commit_failures_total",
@@ -177,20 +179,20 @@ impl Stats {
             "sextant_store_bytes",
             "gauge",
             "Bytes of the data directory.",
-            sizes.store.bytes as f64,
+            sizes.store.map(|s| s.bytes as f64),
         );
         one(
             "sextant_store_journal_frames",
             "gauge",
             "Frames in the journal.",
-            sizes.store.journal_frames as f64,
+            sizes.store.map(|s| s.journal_frames as f64),
         );
-        one("sextant_store_blocks", "gauge", "Blocks.", sizes.store.blocks as f64);
+        one("sextant_store_blocks", "gauge", "Blocks.", sizes.store.map(|s| s.blocks as f64));
         one(
             "sextant_series",
             "gauge",
             "Series known, those of the past included.",
-            sizes.series as f64,
+            Some(sizes.series as f64),
         );
         one(
             "sextant_anomalies_opened_total",
@@ -215,7 +217,7 @@ impl Stats {
             "process_resident_memory_bytes",
             "gauge",
             "Resident memory of the aggregator.",
-            sizes.resident_bytes as f64,
+            sizes.resident_bytes.map(|b| b as f64),
         );
         one(
             "process_cpu_seconds_total",

@@ -88,6 +88,27 @@ async fn late_samples_are_kept_in_the_order_of_time() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn node_whose_clock_is_set_right_is_not_shut_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::start(config(dir.path())).await;
+    let ahead = 86_400_000;
+    let mut hello = hello("a", "s");
+    hello.time_unix_ms += ahead;
+    let mut agent = Agent::connect(&running.grpc, hello).await.unwrap();
+    let layout = test_layout(1);
+    agent.layout(&layout).await;
+    let now = now_ms();
+    agent.frame(1, layout.hash, now + ahead, &[1.0]).await;
+    agent.frame(2, layout.hash, now, &[2.0]).await;
+    assert!(agent.acked(2).await.is_empty());
+    let shown = running.queries.now("test_value").unwrap();
+    assert_eq!((shown.len(), shown[0].time_ms, shown[0].value), (1, now, 2.0));
+    let found = all(&mut running.query().await, "test_value").await;
+    assert_eq!(found[0].1, [(now, 2.0), (now + ahead, 1.0)]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn node_name_is_spoken_for_by_one_agent() {
     let dir = tempfile::tempdir().unwrap();
     let running = Running::start(config(dir.path())).await;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use sextant_aggregator::storage::{
     AnomalyQuery, Change, Chunk, ColumnQuery, Cutoff, EventQuery, FrameRecord, Inventory,
-    MemoryStore, Segment, Store, StoreError, StoreSize,
+    MemoryStore, NodeRecord, Segment, Store, StoreError, StoreSize,
 };
 use sextant_proto::v1::{
     Anomaly, ListAnomaliesRequest, StoredEvent, SubscribeRequest, subscribe_response,
@@ -175,6 +175,38 @@ async fn rule_opens_an_anomaly_that_everyone_sees_and_a_restart_keeps() {
     assert_eq!((of_rule.len(), of_rule[0].id), (1, opened.id));
     assert!(of_rule[0].closed_unix_ms > of_rule[0].opened_unix_ms);
     assert_eq!(of_rule[0].close_reason, "recovered");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn anomaly_that_nobody_would_close_is_closed_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(MemoryStore::new());
+    let anomaly = |id, detector: &str, metric: &str| Anomaly {
+        id,
+        cluster: "test".into(),
+        node: "a".into(),
+        detector: detector.into(),
+        rule: "r".into(),
+        metric: metric.into(),
+        opened_unix_ms: 1,
+        ..Anomaly::default()
+    };
+    let node = NodeRecord { cluster: "test".into(), name: "a".into(), ..NodeRecord::default() };
+    let open =
+        [anomaly(1, "gone", ""), anomaly(2, "rules", "no_such_metric"), anomaly(3, "stale", "")];
+    let open = open.into_iter().map(|anomaly| Change::Anomaly { node: 0, anomaly });
+    store.commit(&std::iter::once(Change::Node(node)).chain(open).collect::<Vec<_>>()).unwrap();
+    let running = Running::start_on(config(dir.path()), store).await;
+    let stored = || {
+        let all = running.queries.anomalies(AnomalyQuery::default()).unwrap();
+        let mut all: Vec<_> = all.into_iter().map(|a| (a.id, a.close_reason)).collect();
+        all.sort();
+        all
+    };
+    let want =
+        [(1, "detector is off".to_owned()), (2, "series is not known".into()), (3, String::new())];
+    until("closed", async || stored() == want).await;
     running.stop().await;
 }
 

@@ -119,7 +119,7 @@ async fn own_metrics(State(http): State<Http>) -> Response {
         let usage = process::usage();
         let sizes = Sizes {
             series: queries.catalog.series_count(),
-            store: queries.store.size().unwrap_or_default(),
+            store: queries.store.size().ok(),
             resident_bytes: usage.resident_bytes,
             cpu_seconds: usage.cpu_seconds,
         };

@@ -32,6 +32,8 @@ pub struct Shard {
     layouts: FxHashMap<(NodeId, u64), Arc<Live>>,
     edges: Vec<(&'static str, Edge)>,
     scratch: Vec<Edge>,
+    /// Closed anomalies that no detector took over at the start.
+    orphans: Vec<Change>,
     idle_checked_ms: i64,
 }
 
@@ -50,6 +52,7 @@ impl Shard {
             layouts: FxHashMap::default(),
             edges: Vec::new(),
             scratch: Vec::new(),
+            orphans: Vec::new(),
             idle_checked_ms: 0,
         }
     }
@@ -81,11 +84,19 @@ impl Shard {
 
     pub(super) fn restore(&mut self, node: &Arc<NodeKey>, anomaly: &v1::Anomaly) {
         let series = self.series_of(node, anomaly);
-        for detector in self.detectors.iter_mut().filter(|d| d.name() == anomaly.detector) {
-            detector.restore(anomaly, node, series.as_ref());
-            let series = series.as_ref();
-            self.shared.episodes.restore(detector.name(), node, series, anomaly.clone());
-        }
+        let known = anomaly.metric.is_empty() || series.is_some();
+        let detector = self.detectors.iter_mut().find(|d| known && d.name() == anomaly.detector);
+        let Some(detector) = detector else {
+            // Nobody would ever close it.
+            let why = if known { "detector is off" } else { "series is not known" };
+            let close_reason = why.to_owned();
+            let closed_unix_ms = clock::now_ms().max(anomaly.opened_unix_ms);
+            let anomaly = v1::Anomaly { closed_unix_ms, close_reason, ..anomaly.clone() };
+            self.orphans.push(Change::Anomaly { node: node.id.0, anomaly });
+            return;
+        };
+        detector.restore(anomaly, node, series.as_ref());
+        self.shared.episodes.restore(detector.name(), node, series.as_ref(), anomaly.clone());
     }
 
     pub(super) fn replay(&mut self, live: &Arc<Live>, frame: &FrameRecord) {
@@ -117,7 +128,7 @@ impl Shard {
     /// detectors say otherwise after the last frame is news.
     pub(super) fn replayed(&mut self) {
         self.keep_last_edges();
-        let mut changes = Vec::new();
+        let mut changes = std::mem::take(&mut self.orphans);
         self.settle(&mut changes);
         if !changes.is_empty() {
             self.shared.writer.send(Write::Changes { changes, spool: None });
@@ -228,8 +239,8 @@ impl Shard {
         }
         if let (Some(live), Some(&first)) = (&live, decoded.ticks_ms.first()) {
             let mut head = live.head.lock();
-            if head.is_too_old(first) {
-                let newest = head.latest().map_or(0, |l| l.0);
+            if head.is_too_old(first, now) {
+                let newest = head.latest().map_or(now, |l| l.0.min(now));
                 let behind = (newest - first) / 1000;
                 let collector = &live.layout.collector;
                 let detail = format!(

@@ -186,10 +186,12 @@ impl Queries {
     fn latest(&self, series: &Arc<Series>, now_ms: i64) -> Option<Sample> {
         let mut newest: Option<(i64, f64)> = None;
         for (live, column) in self.catalog.placements(series.id) {
-            let limit = self.stale_before(&live, now_ms);
+            if !self.is_fresh(&live, now_ms) {
+                continue;
+            }
             let head = live.head.lock();
             let Some((tick, row)) = head.latest() else { continue };
-            if tick >= limit && newest.is_none_or(|(t, _)| tick > t) {
+            if newest.is_none_or(|(t, _)| tick > t) {
                 newest = Some((tick, row[column]));
             }
         }
@@ -197,17 +199,17 @@ impl Queries {
         Some(Sample { series: Arc::clone(series), time_ms, value })
     }
 
-    /// Whether a layout still has values now, by the node's own clock.
+    /// Whether a layout has values now: a frame of it came within its intervals, and what that
+    /// frame had was of its time and not of a backlog. A node whose clock is known to be behind
+    /// is given that; one that is ahead needs nothing.
     #[must_use]
     pub fn is_fresh(&self, live: &Live, now_ms: i64) -> bool {
-        let limit = self.stale_before(live, now_ms);
-        live.head.lock().latest().is_some_and(|(tick, _)| tick >= limit)
-    }
-
-    fn stale_before(&self, live: &Live, now_ms: i64) -> i64 {
         let skew = self.nodes.get(live.layout.node.id).map_or(0, |n| n.record().clock_skew_ms);
         let age = (STALE_INTERVALS * i64::from(live.layout.interval_ms)).max(MIN_STALE_MS);
-        now_ms.saturating_add(skew).saturating_sub(age)
+        let since = now_ms.saturating_sub(age);
+        let head = live.head.lock();
+        let of_its_time = |(tick, _)| tick >= since.saturating_add(skew.min(0));
+        head.arrived_ms() >= since && head.latest().is_some_and(of_its_time)
     }
 
     /// Events, newest first.

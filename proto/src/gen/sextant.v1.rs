@@ -859,7 +859,8 @@ pub struct Anomaly {
     pub summary: ::prost::alloc::string::String,
     #[prost(string, tag = "17")]
     pub action: ::prost::alloc::string::String,
-    /// Why it closed: "recovered", "became usual", "series ended", "rule was removed".
+    /// Why it closed: "recovered", "became usual", "series ended", "rule was removed",
+    /// "detector is off", "series is not known".
     #[prost(string, tag = "18")]
     pub close_reason: ::prost::alloc::string::String,
 }
