@@ -103,6 +103,7 @@ fn second_read_gives_the_same_series_and_an_empty_node_none_that_fail() {
         sys: at.clone(),
         run: at.clone(),
         root: at,
+        ..Default::default()
     };
     let mut empty = Host::with_syscalls(&with_interrupts(), &paths, &node_syscalls());
     let found = samples(&mut empty);

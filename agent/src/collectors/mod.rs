@@ -3,9 +3,22 @@
 //! A collector only reads: `/proc`, `/sys`, ioctls, netlink and local sockets. It starts no
 //! program, writes nothing and needs no network.
 
+/// A collector's metrics: one `static` each, and `ALL` of them.
+macro_rules! metrics {
+    ($($(#[$meta:meta])* $name:ident = $kind:ident($metric:literal, $unit:literal, $help:literal);)*) => {
+        $($(#[$meta])* pub(crate) static $name: crate::sample::Metric =
+            crate::sample::Metric::$kind($metric, $unit, $help);)*
+        pub(crate) static ALL: &[&crate::sample::Metric] = &[$(&$name),*];
+    };
+}
+
 pub mod agent;
+pub mod gpu;
 pub mod host;
+pub mod pods;
+pub mod ptp;
 pub mod runner;
+pub mod sriov;
 
 use std::error::Error as _;
 use std::path::PathBuf;
@@ -57,12 +70,16 @@ pub struct Paths {
     pub run: PathBuf,
     /// The node's root file system: mount points are looked up below it.
     pub root: PathBuf,
+    /// Device files: the kernel's log, PTP hardware clocks.
+    pub dev: PathBuf,
+    /// NVML: a path, or a name that the dynamic linker finds.
+    pub nvml: PathBuf,
 }
 
 impl Default for Paths {
     fn default() -> Self {
-        let [proc, sys, run, root] = ["/proc", "/sys", "/run", "/"].map(PathBuf::from);
-        Self { proc, sys, run, root }
+        let [proc, sys, run, root, dev] = ["/proc", "/sys", "/run", "/", "/dev"].map(PathBuf::from);
+        Self { proc, sys, run, root, dev, nvml: "libnvidia-ml.so.1".into() }
     }
 }
 
@@ -71,6 +88,10 @@ impl Default for Paths {
 #[serde(default, deny_unknown_fields)]
 pub struct CollectorsConfig {
     pub host: host::HostConfig,
+    pub gpu: gpu::GpuConfig,
+    pub ptp: ptp::PtpConfig,
+    pub sriov: sriov::SriovConfig,
+    pub pods: pods::PodsConfig,
     pub agent: agent::AgentConfig,
 }
 
@@ -86,6 +107,13 @@ impl CollectorsConfig {
             Some(source) => format!("{error}: {source}"),
             None => error.to_string(),
         })?;
+        check_interval("collectors.gpu.interval", self.gpu.interval)?;
+        check_interval("collectors.gpu.medium_interval", self.gpu.medium_interval)?;
+        check_interval("collectors.gpu.slow_interval", self.gpu.slow_interval)?;
+        check_interval("collectors.ptp.interval", self.ptp.interval)?;
+        check_interval("collectors.sriov.interval", self.sriov.interval)?;
+        check_interval("collectors.sriov.vf_interval", self.sriov.vf_interval)?;
+        check_interval("collectors.pods.interval", self.pods.interval)?;
         check_interval("collectors.agent.interval", self.agent.interval)
     }
 }
@@ -116,6 +144,19 @@ pub fn enabled(
     let mut list: Vec<Box<dyn Collector>> = Vec::new();
     if config.host.enabled {
         list.push(Box::new(host::Host::new(&config.host, paths)));
+    }
+    let attribution = Arc::new(pods::Attribution::new(paths.proc.clone()));
+    if config.pods.enabled {
+        list.push(Box::new(pods::Pods::new(&config.pods, paths, &attribution)));
+    }
+    if config.gpu.enabled {
+        list.push(Box::new(gpu::Gpu::new(&config.gpu, paths, &attribution)));
+    }
+    if config.ptp.enabled {
+        list.push(Box::new(ptp::Ptp::new(&config.ptp, paths)));
+    }
+    if config.sriov.enabled {
+        list.push(Box::new(sriov::Sriov::new(&config.sriov, paths, &attribution)));
     }
     if config.agent.enabled {
         list.push(Box::new(agent::Agent::new(&config.agent, stats)));

@@ -24,7 +24,7 @@ pub(crate) fn node() -> PathBuf {
 /// The fixture's roots.
 pub(crate) fn node_paths() -> Paths {
     let at = |dir: &str| node().join(dir);
-    Paths { proc: at("proc"), sys: at("sys"), run: at("run"), root: at("root") }
+    Paths { proc: at("proc"), sys: at("sys"), run: at("run"), root: at("root"), ..Paths::default() }
 }
 
 /// The system calls of the fixture's node.

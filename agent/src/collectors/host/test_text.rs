@@ -19,7 +19,13 @@ impl Text {
     pub(super) fn new(file: &str, content: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path: PathBuf = dir.path().into();
-        let paths = Paths { proc: path.clone(), sys: path.clone(), run: path.clone(), root: path };
+        let paths = Paths {
+            proc: path.clone(),
+            sys: path.clone(),
+            run: path.clone(),
+            root: path,
+            ..Paths::default()
+        };
         let text = Self { dir, paths };
         text.write(file, content);
         text
