@@ -11,7 +11,7 @@ use sextant_proto::frame::is_absent;
 use sextant_proto::v1::{Label, Layout, Severity};
 
 use crate::clock::{Stop, Ticks, now_ms};
-use crate::collectors::{self, Collector};
+use crate::collectors::{self, CollectError, Collector};
 use crate::config::Config;
 use crate::sample::{Batch, UNAVAILABLE};
 use crate::spool::Spool;
@@ -92,6 +92,9 @@ impl Reader {
             if let Err(error) = outcome {
                 if !json {
                     say(sextant_proto::chain::chain(&error).to_string());
+                }
+                if matches!(error, CollectError::Absent(_)) {
+                    break;
                 }
                 tier.batch.begin();
             }
