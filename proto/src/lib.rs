@@ -29,12 +29,7 @@ pub mod v1 {
 
 /// The kubelet's PodResources API, generated from `proto/k8s.io` in the same way.
 #[cfg(feature = "podresources")]
-#[expect(
-    clippy::all,
-    clippy::allow_attributes_without_reason,
-    unused_qualifications,
-    reason = "generated code"
-)]
+#[expect(clippy::allow_attributes_without_reason, unused_qualifications, reason = "generated code")]
 pub mod podresources {
     include!("gen/podresources.v1.rs");
 }
