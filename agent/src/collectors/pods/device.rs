@@ -84,11 +84,6 @@ impl Device {
     }
 }
 
-/// Whether the id is that of a GPU, a MIG device or a PCI function.
-pub(super) fn is_canonical(id: &str) -> bool {
-    Device::whole(id).form == Form::Canonical
-}
-
 /// A PCI address as sysfs writes it: lower case, a domain of at least four digits.
 fn pci(id: &str) -> Option<String> {
     let (domain, rest) = id.split_once(':')?;
@@ -227,6 +222,5 @@ mod tests {
                 assert_eq!(Device::claimed(driver, name, shared), Some(expected), "{name}");
             }
         }
-        assert!(is_canonical("0000:3b:02.1") && !is_canonical("gpu-0"));
     }
 }

@@ -8,17 +8,26 @@ use rustc_hash::FxHashMap;
 use super::allocation::Allocated;
 use super::attribution::Owner;
 use super::cgroup::Place;
-use super::device::{Form, is_canonical};
+use super::device::Form;
 use super::logs::Names;
 
 /// Namespace and name.
 type Pod = (String, String);
 
+/// Who has a device.
+#[derive(Debug, PartialEq, Eq)]
+struct Holders {
+    /// Another collector tells of the device.
+    elsewhere: bool,
+    /// Sorted, not empty.
+    owners: Arc<[Owner]>,
+}
+
 /// An immutable answer to every question.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct View {
-    /// By canonical id where there is one; each list is sorted and not empty.
-    devices: BTreeMap<String, Arc<[Owner]>>,
+    /// By canonical id where there is one.
+    devices: BTreeMap<String, Holders>,
     aliases: FxHashMap<String, String>,
     /// What a pod's containers have, sorted.
     by_pod: FxHashMap<Pod, Vec<Owner>>,
@@ -38,7 +47,7 @@ impl View {
             known.entry(name.clone()).or_insert_with(|| canonical.clone());
         }
         let uids = only_uids(names);
-        let mut by_device: BTreeMap<String, Vec<Owner>> = BTreeMap::new();
+        let mut by_device: BTreeMap<String, (bool, Vec<Owner>)> = BTreeMap::new();
         for Allocated { device, owner } in devices {
             let alias = match device.form {
                 Form::Canonical | Form::Nickname => known.get(&device.id),
@@ -49,12 +58,15 @@ impl View {
                 let uid = uids.get(&(owner.namespace.as_str(), owner.pod.as_str()));
                 owner.uid = uid.map(|uid| (*uid).to_owned());
             }
-            by_device.entry(alias.unwrap_or(&device.id).clone()).or_default().push(owner);
+            let id = alias.unwrap_or(&device.id).clone();
+            let (elsewhere, owners) = by_device.entry(id).or_default();
+            *elsewhere |= alias.is_some() || device.form == Form::Canonical;
+            owners.push(owner);
         }
         let mut by_pod: FxHashMap<Pod, Vec<Owner>> = FxHashMap::default();
         let mut by_uid = names.pods.clone();
-        for (device, owners) in &mut by_device {
-            settle(device, owners);
+        for (elsewhere, owners) in by_device.values_mut() {
+            settle(*elsewhere, owners);
             for owner in &*owners {
                 let pod = (owner.namespace.clone(), owner.pod.clone());
                 if let Some(uid) = &owner.uid {
@@ -64,20 +76,22 @@ impl View {
             }
         }
         by_pod.values_mut().for_each(|owners| owners.sort());
-        let devices = by_device.into_iter().map(|(id, owners)| (id, owners.into())).collect();
+        let holders =
+            |(elsewhere, owners): (bool, Vec<Owner>)| Holders { elsewhere, owners: owners.into() };
+        let devices = by_device.into_iter().map(|(id, of)| (id, holders(of))).collect();
         Self { devices, aliases: known, by_pod, by_uid, names: Arc::clone(names) }
     }
 
     /// Who has the device.
     pub(super) fn owners(&self, device: &str) -> Option<Arc<[Owner]>> {
         let named = || self.devices.get(self.aliases.get(device)?);
-        self.devices.get(device).or_else(named).cloned()
+        Some(Arc::clone(&self.devices.get(device).or_else(named)?.owners))
     }
 
     /// The devices that no other collector tells of, with their owners.
     pub(super) fn others(&self) -> impl Iterator<Item = (&str, &Owner)> {
-        let others = self.devices.iter().filter(|(id, _)| !is_canonical(id));
-        others.flat_map(|(id, owners)| owners.iter().map(move |owner| (id.as_str(), owner)))
+        let others = self.devices.iter().filter(|(_, of)| !of.elsewhere);
+        others.flat_map(|(id, of)| of.owners.iter().map(move |owner| (id.as_str(), owner)))
     }
 
     /// The container at the place, as an owner of what it has.
@@ -118,15 +132,14 @@ impl View {
 }
 
 /// Sorts the owners, makes one of a container's several replicas, and marks what is shared: a
-/// canonical device is one whatever the resource; other ids mean something only within theirs.
-fn settle(device: &str, owners: &mut Vec<Owner>) {
+/// canonical id is the same device `anywhere`; others mean something only within their resource.
+fn settle(anywhere: bool, owners: &mut Vec<Owner>) {
     owners.sort();
     owners.dedup_by(|later, first| {
         let same = is_same(later, first) && later.resource == first.resource;
         first.shared |= same && later.shared;
         same
     });
-    let anywhere = is_canonical(device);
     let shared: Vec<bool> = owners
         .iter()
         .map(|a| {
