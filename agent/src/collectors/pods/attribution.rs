@@ -124,7 +124,7 @@ impl Attribution {
         self.view().of_place_with(&place, device)
     }
 
-    /// Says which canonical id an id of another form means ("nvidia0", "MIG-GPU-<uuid>/1/0").
+    /// Says which canonical id an id of another form means: `nvidia0`, `MIG-GPU-<uuid>/1/0`.
     /// Replaces what `source` said before. What is beyond 4096 aliases is left out.
     pub fn set_aliases(&self, source: &'static str, mut aliases: Vec<(String, String)>) {
         aliases.truncate(MOST_ALIASES);
