@@ -298,8 +298,13 @@ impl Collector for Counting {
 
 fn config(dir: &Path, endpoint: String) -> Config {
     let mut config = Config { node: Some("node".into()), ..Config::default() };
-    config.collectors.host.enabled = false;
-    config.collectors.agent.interval = Duration::from_millis(50);
+    let collectors = &mut config.collectors;
+    collectors.host.enabled = false;
+    collectors.gpu.enabled = false;
+    collectors.ptp.enabled = false;
+    collectors.sriov.enabled = false;
+    collectors.pods.enabled = false;
+    collectors.agent.interval = Duration::from_millis(50);
     config.spool.dir = dir.to_owned();
     config.uplink.endpoint = endpoint;
     config.health.listen = "127.0.0.1:0".parse().unwrap();
