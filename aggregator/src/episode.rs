@@ -1,21 +1,21 @@
-//! Makes anomalies of findings: one for each (detector, rule, node, series) while it lasts.
+//! Makes anomalies of findings: one for each (detector, rule, node, subject) while it lasts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use parking_lot::RwLock;
 use rustc_hash::FxHashMap;
-use sextant_proto::v1::{self, Label};
+use sextant_proto::v1;
 
-use crate::detect::{Edge, Finding};
-use crate::series::{NodeId, NodeKey, Series, SeriesId, wire_labels};
+use crate::detect::{Edge, Finding, Subject, SubjectId};
+use crate::series::{NodeId, NodeKey};
 use crate::stats::Stats;
 
 /// Open anomalies of one node and detector. Beyond it findings are counted and not opened: a
 /// node in such a state has one cause, and 200 anomalies show it as well as 20 000.
 const MAX_OPEN_PER_NODE: usize = 200;
 
-type Key = (&'static str, Arc<str>, NodeId, Option<SeriesId>);
+type Key = (&'static str, Arc<str>, NodeId, SubjectId);
 
 /// The open anomalies, of all shards.
 #[derive(Debug)]
@@ -43,19 +43,26 @@ impl Episodes {
         &self,
         detector: &'static str,
         node: &Arc<NodeKey>,
-        series: Option<&Arc<Series>>,
+        subject: &Subject,
         anomaly: v1::Anomaly,
     ) {
-        let key = (detector, anomaly.rule.as_str().into(), node.id, series.map(|s| s.id));
+        let key = (detector, anomaly.rule.as_str().into(), node.id, subject.id());
         self.open.write().insert(key, anomaly);
     }
 
-    /// Takes an edge of a detector; returns the anomaly that opened or closed by it.
+    /// Takes an edge of a detector; returns the anomaly that opened, changed or closed by it.
     pub fn take(&self, detector: &'static str, edge: Edge) -> Option<(NodeId, v1::Anomaly)> {
         match edge {
             Edge::Fire(finding) => self.fire(detector, finding),
-            Edge::Clear { rule, node, series, time_ms, reason } => {
-                let key = (detector, rule, node.id, series.map(|s| s.id));
+            Edge::Update { rule, node, subject, value, score } => {
+                let key = (detector, rule, node.id, subject.id());
+                let mut open = self.open.write();
+                let anomaly = open.by_key.get_mut(&key)?;
+                (anomaly.value, anomaly.score) = (value, score);
+                Some((node.id, anomaly.clone()))
+            }
+            Edge::Clear { rule, node, subject, time_ms, reason } => {
+                let key = (detector, rule, node.id, subject.id());
                 let mut anomaly = self.open.write().remove(&key)?;
                 anomaly.closed_unix_ms = time_ms.max(anomaly.opened_unix_ms);
                 anomaly.close_reason = reason.to_string();
@@ -66,8 +73,7 @@ impl Episodes {
 
     fn fire(&self, detector: &'static str, finding: Finding) -> Option<(NodeId, v1::Anomaly)> {
         let node = finding.node.id;
-        let series = finding.series.as_ref();
-        let key = (detector, Arc::clone(&finding.rule), node, series.map(|s| s.id));
+        let key = (detector, Arc::clone(&finding.rule), node, finding.subject.id());
         let mut open = self.open.write();
         if open.by_key.contains_key(&key) {
             return None;
@@ -76,27 +82,22 @@ impl Episodes {
             self.stats.anomalies_suppressed.add(1);
             return None;
         }
-        let labels = |of: fn(&Series) -> Vec<Label>| series.map(|s| of(s)).unwrap_or_default();
-        let anomaly = v1::Anomaly {
+        let mut anomaly = v1::Anomaly {
             id: self.last_id.fetch_add(1, Relaxed) + 1,
             cluster: finding.node.cluster.to_string(),
             node: finding.node.name.to_string(),
             detector: detector.into(),
             rule: finding.rule.to_string(),
             severity: finding.severity.into(),
-            entity_type: series.map_or("node", |s| &s.entity_type).into(),
-            entity: labels(|s| wire_labels(&s.entity)),
-            metric: series.map(|s| s.metric.to_string()).unwrap_or_default(),
-            labels: labels(|s| wire_labels(&s.labels)),
             opened_unix_ms: finding.time_ms,
-            closed_unix_ms: 0,
-            close_reason: String::new(),
             value: finding.value,
             expected: finding.expected,
             score: finding.score,
             summary: finding.summary,
             action: finding.action,
+            ..v1::Anomaly::default()
         };
+        finding.subject.describe(&mut anomaly);
         open.insert(key, anomaly.clone());
         self.stats.anomalies_opened.add(1);
         Some((node, anomaly))
@@ -143,7 +144,7 @@ mod tests {
         Edge::Fire(Finding {
             rule: rule.into(),
             node: node(),
-            series: None,
+            subject: Subject::Node,
             severity: Severity::Warning,
             time_ms: 5,
             value: 1.0,
@@ -160,7 +161,8 @@ mod tests {
 
     fn clear(rule: &str, time_ms: i64) -> Edge {
         let reason = ClearReason::Recovered;
-        Edge::Clear { rule: rule.into(), node: node(), series: None, time_ms, reason }
+        let subject = Subject::Node;
+        Edge::Clear { rule: rule.into(), node: node(), subject, time_ms, reason }
     }
 
     #[test]
@@ -172,6 +174,23 @@ mod tests {
         let closed = episodes.take("d", clear("r", 9)).expect("closes").1;
         assert_eq!((closed.id, closed.opened_unix_ms, closed.closed_unix_ms), (8, 5, 9));
         assert!(episodes.take("d", clear("r", 9)).is_none() && episodes.open().is_empty());
+    }
+
+    #[test]
+    fn update_changes_the_open_anomaly_and_opens_none() {
+        let episodes = Episodes::new(0, Arc::default());
+        let update = || Edge::Update {
+            rule: "r".into(),
+            node: node(),
+            subject: Subject::Node,
+            value: 7.0,
+            score: 3.5,
+        };
+        assert!(episodes.take("d", update()).is_none() && episodes.open().is_empty());
+        drop(episodes.take("d", fire("r")));
+        let updated = episodes.take("d", update()).expect("is open").1;
+        assert_eq!((updated.id, updated.value, updated.score), (1, 7.0, 3.5));
+        assert_eq!(episodes.take("d", clear("r", 9)).expect("closes").1.value, 7.0);
     }
 
     #[test]

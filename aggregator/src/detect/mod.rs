@@ -14,6 +14,7 @@ mod robust_z;
 mod rules;
 mod slots;
 mod stale;
+mod subject;
 mod text;
 
 use std::fmt;
@@ -22,13 +23,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use sextant_proto::v1::{self, Severity};
+use sextant_proto::v1::{self, Event, Severity};
 
-use crate::series::{NodeId, NodeKey, NodeLayout, Series};
+use crate::series::{NodeId, NodeKey, NodeLayout};
 
 pub use robust_z::{RobustZ, RobustZConfig};
 pub use rules::{Rules, RulesError};
 pub use stale::Stale;
+pub use subject::{Entity, Subject, SubjectId};
 
 /// A series, or a node, that says nothing for so many of its intervals is gone.
 const GONE_AFTER_INTERVALS: u32 = 5;
@@ -109,8 +111,7 @@ pub struct Finding {
     /// Which of the detector's rules.
     pub rule: Arc<str>,
     pub node: Arc<NodeKey>,
-    /// The series it is about; `None`: the node as a whole.
-    pub series: Option<Arc<Series>>,
+    pub subject: Subject,
     pub severity: Severity,
     /// Node time of the sample, or the aggregator's for what has no sample.
     pub time_ms: i64,
@@ -129,11 +130,13 @@ pub struct Finding {
 pub enum Edge {
     /// It began.
     Fire(Finding),
-    /// It ended: the same rule, node and series as the finding that began it.
+    /// It goes on, and there is more to say of it than when it began.
+    Update { rule: Arc<str>, node: Arc<NodeKey>, subject: Subject, value: f64, score: f64 },
+    /// It ended: the same rule, node and subject as the finding that began it.
     Clear {
         rule: Arc<str>,
         node: Arc<NodeKey>,
-        series: Option<Arc<Series>>,
+        subject: Subject,
         time_ms: i64,
         reason: ClearReason,
     },
@@ -150,6 +153,8 @@ pub enum ClearReason {
     Gone,
     /// The rule that found it is no longer there.
     Retired,
+    /// What happened did not happen again.
+    Quiet,
 }
 
 impl fmt::Display for ClearReason {
@@ -159,6 +164,7 @@ impl fmt::Display for ClearReason {
             Self::Learned => "became usual",
             Self::Gone => "series ended",
             Self::Retired => "rule was removed",
+            Self::Quiet => "did not happen again",
         })
     }
 }
@@ -190,11 +196,15 @@ pub trait Detector: Send {
 
     /// An anomaly of this detector that was open when the process ended: it counts as fired.
     /// Called before the first tick.
-    fn restore(&mut self, anomaly: &v1::Anomaly, node: &Arc<NodeKey>, series: Option<&Arc<Series>>);
+    fn restore(&mut self, anomaly: &v1::Anomaly, node: &Arc<NodeKey>, subject: &Subject);
 
     /// Looks at a tick. Ticks of one layout come in the order of their arrival, which is nearly
     /// always that of their time.
     fn observe(&mut self, tick: &Tick<'_>, edges: &mut Vec<Edge>);
+
+    /// Looks at something that happened on a node; its time is set. Called once for each event,
+    /// before the ticks that came with it, and not when the journal is replayed.
+    fn observe_event(&mut self, _node: &Arc<NodeKey>, _event: &Event, _edges: &mut Vec<Edge>) {}
 
     /// Called about once a second with the aggregator's clock, for what shows by absence.
     fn elapse(&mut self, now_ms: i64, nodes: &[NodeStatus], edges: &mut Vec<Edge>);

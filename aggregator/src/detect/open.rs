@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 
-use super::{ClearReason, Edge, GONE_AFTER_INTERVALS};
+use super::{ClearReason, Edge, GONE_AFTER_INTERVALS, Subject};
 use crate::series::{NodeId, NodeKey, Series};
 
 /// What is assumed of a series whose layout was not seen since the restart: the longest interval
@@ -31,7 +31,7 @@ pub(super) struct OpenSet<K> {
 struct Retired {
     rule: Arc<str>,
     node: Arc<NodeKey>,
-    series: Option<Arc<Series>>,
+    subject: Subject,
     reason: ClearReason,
 }
 
@@ -82,11 +82,11 @@ impl<K: Hash + Eq + Copy> OpenSet<K> {
         &mut self,
         rule: &str,
         node: &Arc<NodeKey>,
-        series: Option<&Arc<Series>>,
+        subject: &Subject,
         reason: ClearReason,
     ) {
-        let (rule, node) = (rule.into(), Arc::clone(node));
-        self.retired.push(Retired { rule, node, series: series.cloned(), reason });
+        let (rule, node, subject) = (rule.into(), Arc::clone(node), subject.clone());
+        self.retired.push(Retired { rule, node, subject, reason });
     }
 
     /// A sample of something that is open.
@@ -105,8 +105,8 @@ impl<K: Hash + Eq + Copy> OpenSet<K> {
     /// Clears what is open on series that are gone, and tells which; `now_ms` is the
     /// aggregator's time.
     pub(super) fn sweep(&mut self, now_ms: i64, edges: &mut Vec<Edge>) -> Vec<(NodeId, K)> {
-        edges.extend(self.retired.drain(..).map(|Retired { rule, node, series, reason }| {
-            Edge::Clear { rule, node, series, time_ms: now_ms, reason }
+        edges.extend(self.retired.drain(..).map(|Retired { rule, node, subject, reason }| {
+            Edge::Clear { rule, node, subject, time_ms: now_ms, reason }
         }));
         let mut gone = Vec::new();
         self.open.retain(|&key, open| {
@@ -137,7 +137,7 @@ impl Open {
         Edge::Clear {
             rule: Arc::clone(&self.rule),
             node: Arc::clone(&self.series.node),
-            series: Some(Arc::clone(&self.series)),
+            subject: Subject::Series(Arc::clone(&self.series)),
             time_ms,
             reason,
         }

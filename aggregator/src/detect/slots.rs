@@ -13,7 +13,7 @@ use crate::series::LayoutId;
 
 /// More layouts than a node has at a time (collectors × tiers, a few dozen at most). A node
 /// whose layouts change all the time keeps this many.
-const MAX_PLANS: usize = 48;
+pub(super) const MAX_PLANS: usize = 48;
 
 /// State that a slot holds.
 pub(super) trait State: Default {
@@ -57,20 +57,30 @@ impl<K: Hash + Eq + Copy, E, S: State> NodeSlots<K, E, S> {
         &mut self,
         layout: LayoutId,
         compile: impl FnOnce() -> Vec<(K, E)>,
-    ) -> (&[(E, u32)], &mut [S]) {
+    ) -> (&mut [(E, u32)], &mut [S]) {
         self.uses += 1;
         let at = match self.plans.iter().position(|p| p.layout == layout) {
             Some(at) => at,
             None => self.add(layout, compile()),
         };
         self.plans[at].used = self.uses;
-        (&self.plans[at].entries, &mut self.states)
+        (&mut self.plans[at].entries, &mut self.states)
     }
 
     /// The state of a key, made if there is none.
     pub(super) fn state(&mut self, key: K) -> &mut S {
         let slot = self.slot(key);
         &mut self.states[slot as usize]
+    }
+
+    /// The slot of a key, until the next layout that has no plan.
+    pub(super) fn slot_of(&self, key: K) -> Option<u32> {
+        self.index.get(&key).copied()
+    }
+
+    /// All states, by slot.
+    pub(super) fn states(&self) -> &[S] {
+        &self.states
     }
 
     /// The state of a key.
@@ -141,9 +151,9 @@ mod tests {
         let compile = || keys.iter().map(|&k| (k, ())).collect();
         let (entries, states) = slots.resolve(LayoutId(layout), compile);
         let mut sums = Vec::new();
-        for &((), slot) in entries {
-            states[slot as usize].0 += 1;
-            sums.push(states[slot as usize].0);
+        for ((), slot) in entries {
+            states[*slot as usize].0 += 1;
+            sums.push(states[*slot as usize].0);
         }
         sums
     }

@@ -11,8 +11,10 @@ use rustc_hash::FxHashSet;
 use sextant_proto::v1::{self, Severity};
 
 use super::text::number;
-use super::{ClearReason, Detector, Edge, Finding, GONE_AFTER_INTERVALS, NodeStatus, Tick};
-use crate::series::{NodeId, NodeKey, Series};
+use super::{
+    ClearReason, Detector, Edge, Finding, GONE_AFTER_INTERVALS, NodeStatus, Subject, Tick,
+};
+use crate::series::{NodeId, NodeKey};
 
 /// `elapse` comes about once a second; so much between two means that it was not listening.
 const MAX_PAUSE_MS: i64 = 10_000;
@@ -46,7 +48,7 @@ impl Detector for Stale {
         "stale"
     }
 
-    fn restore(&mut self, _: &v1::Anomaly, node: &Arc<NodeKey>, _: Option<&Arc<Series>>) {
+    fn restore(&mut self, _: &v1::Anomaly, node: &Arc<NodeKey>, _: &Subject) {
         self.fired.insert(node.id);
     }
 
@@ -67,7 +69,8 @@ impl Detector for Stale {
                 if silent <= limit {
                     self.fired.remove(&node.id);
                     let (time_ms, reason) = (status.last_seen_ms, ClearReason::Recovered);
-                    edges.push(Edge::Clear { rule, node, series: None, time_ms, reason });
+                    let subject = Subject::Node;
+                    edges.push(Edge::Clear { rule, node, subject, time_ms, reason });
                 }
             } else if silent.min(now_ms - since) > limit {
                 self.fired.insert(node.id);
@@ -89,7 +92,7 @@ fn finding(node: Arc<NodeKey>, rule: Arc<str>, now_ms: i64, silent: i64, limit: 
     Finding {
         rule,
         node,
-        series: None,
+        subject: Subject::Node,
         severity: Severity::Critical,
         time_ms: now_ms,
         value,
@@ -164,7 +167,7 @@ mod tests {
     #[test]
     fn restored_one_is_not_fired_again_and_clears() {
         let mut bench = Bench::new();
-        bench.stale.restore(&v1::Anomaly::default(), &Arc::clone(&bench.node), None);
+        bench.stale.restore(&v1::Anomaly::default(), &Arc::clone(&bench.node), &Subject::Node);
         assert_eq!(bench.run(2000 * SEC, 2100 * SEC), []);
         bench.last_seen_ms = 2100 * SEC;
         assert_eq!(bench.run(2101 * SEC, 2110 * SEC), [(2101 * SEC, false)]);

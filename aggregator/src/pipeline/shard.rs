@@ -11,7 +11,7 @@ use tracing::warn;
 use super::{Job, Shared};
 use crate::catalog::Live;
 use crate::clock;
-use crate::detect::{Detector, Edge, NodeStatus, Tick};
+use crate::detect::{Detector, Edge, NodeStatus, Subject, Tick};
 use crate::hub::{Notice, Samples};
 use crate::nodes::{Node, Spool};
 use crate::series::{NodeId, NodeKey, Series, wire_labels};
@@ -65,8 +65,9 @@ impl Shard {
                     self.shared.writer.send(Write::Changes { changes, spool: None });
                 }
                 Job::Event(node, event) => {
-                    let change = self.event(&node, event, clock::now_ms());
-                    self.shared.writer.send(Write::Changes { changes: vec![change], spool: None });
+                    let mut changes = vec![self.event(&node, event, clock::now_ms())];
+                    self.settle(&mut changes);
+                    self.shared.writer.send(Write::Changes { changes, spool: None });
                 }
                 Job::Frame { node, spool, frame, refusals } => {
                     self.frame(&node, &spool, frame, &refusals);
@@ -83,10 +84,10 @@ impl Shard {
     }
 
     pub(super) fn restore(&mut self, node: &Arc<NodeKey>, anomaly: &v1::Anomaly) {
-        let series = self.series_of(node, anomaly);
-        let known = anomaly.metric.is_empty() || series.is_some();
-        let detector = self.detectors.iter_mut().find(|d| known && d.name() == anomaly.detector);
-        let Some(detector) = detector else {
+        let subject = self.subject_of(node, anomaly);
+        let known = subject.is_some();
+        let detector = self.detectors.iter_mut().find(|d| d.name() == anomaly.detector);
+        let (Some(detector), Some(subject)) = (detector, subject) else {
             // Nobody would ever close it.
             let why = if known { "detector is off" } else { "series is not known" };
             let close_reason = why.to_owned();
@@ -95,8 +96,8 @@ impl Shard {
             self.orphans.push(Change::Anomaly { node: node.id.0, anomaly });
             return;
         };
-        detector.restore(anomaly, node, series.as_ref());
-        self.shared.episodes.restore(detector.name(), node, series.as_ref(), anomaly.clone());
+        detector.restore(anomaly, node, &subject);
+        self.shared.episodes.restore(detector.name(), node, &subject, anomaly.clone());
     }
 
     pub(super) fn replay(&mut self, live: &Arc<Live>, frame: &FrameRecord) {
@@ -135,30 +136,31 @@ impl Shard {
         }
     }
 
-    /// Keeps the last edge of each finding.
+    /// Keeps the last edge of each finding that began or ended.
     fn keep_last_edges(&mut self) {
         let mut seen = FxHashSet::default();
         self.edges.reverse();
         self.edges.retain(|(detector, edge)| {
-            let (rule, node, series) = match edge {
-                Edge::Fire(finding) => (&finding.rule, &finding.node, &finding.series),
-                Edge::Clear { rule, node, series, .. } => (rule, node, series),
+            let (rule, node, subject) = match edge {
+                Edge::Fire(finding) => (&finding.rule, &finding.node, &finding.subject),
+                Edge::Clear { rule, node, subject, .. } => (rule, node, subject),
+                Edge::Update { .. } => return false,
             };
-            let series = series.as_ref().map(|s| s.id);
-            seen.insert((*detector, Arc::clone(rule), node.id, series))
+            seen.insert((*detector, Arc::clone(rule), node.id, subject.id()))
         });
         self.edges.reverse();
     }
 
-    /// The series that a stored anomaly is about.
-    fn series_of(&self, node: &NodeKey, anomaly: &v1::Anomaly) -> Option<Arc<Series>> {
+    /// What a stored anomaly is about; `None` when its series is not known any more.
+    fn subject_of(&self, node: &NodeKey, anomaly: &v1::Anomaly) -> Option<Subject> {
         if anomaly.metric.is_empty() {
-            return None;
+            return Some(Subject::entity(&anomaly.entity_type, &anomaly.entity));
         }
         let same =
             |s: &Series| *s.metric == *anomaly.metric && wire_labels(&s.labels) == anomaly.labels;
         let layouts = self.shared.catalog.layouts_of(node.id);
-        layouts.iter().flat_map(|l| &l.layout.columns).find(|s| same(s)).cloned()
+        let series = layouts.iter().flat_map(|l| &l.layout.columns).find(|s| same(s))?;
+        Some(Subject::Series(Arc::clone(series)))
     }
 
     fn frame(
@@ -255,7 +257,10 @@ impl Shard {
         for event in std::mem::take(&mut decoded.events) {
             changes.push(self.event(&node.key, event, now));
         }
-        let Some(live) = live.filter(|_| !decoded.ticks_ms.is_empty()) else { return Ok(None) };
+        let Some(live) = live.filter(|_| !decoded.ticks_ms.is_empty()) else {
+            self.settle(changes);
+            return Ok(None);
+        };
         self.shared.stats.samples.add(decoded.values.len() as u64);
         self.know(node, live.layout.interval_ms);
         self.observe(&live, &decoded);
@@ -288,9 +293,15 @@ impl Shard {
         }
     }
 
-    fn event(&self, node: &Arc<NodeKey>, mut event: Event, now: i64) -> Change {
+    /// Takes an event in: detectors and listeners see it.
+    fn event(&mut self, node: &Arc<NodeKey>, mut event: Event, now: i64) -> Change {
         if event.time_unix_ms == 0 {
             event.time_unix_ms = now;
+        }
+        for detector in &mut self.detectors {
+            detector.observe_event(node, &event, &mut self.scratch);
+            let name = detector.name();
+            self.edges.extend(self.scratch.drain(..).map(|edge| (name, edge)));
         }
         let id = self.shared.events.next();
         let stored = v1::StoredEvent {

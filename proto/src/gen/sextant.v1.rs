@@ -837,7 +837,8 @@ pub struct Anomaly {
     pub entity_type: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "8")]
     pub entity: ::prost::alloc::vec::Vec<Label>,
-    /// The series it was found on; empty when it is about an entity as a whole.
+    /// The series it was found on; empty when it is about an entity as a whole, whose labels
+    /// `labels` has then.
     #[prost(string, tag = "9")]
     pub metric: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "10")]
@@ -847,7 +848,8 @@ pub struct Anomaly {
     /// 0 while it is active.
     #[prost(int64, tag = "12")]
     pub closed_unix_ms: i64,
-    /// The value that opened it, and what was expected instead.
+    /// The value that opened it, and what was expected instead; of an event, how often it has
+    /// happened since it opened.
     #[prost(double, tag = "13")]
     pub value: f64,
     #[prost(double, tag = "14")]
@@ -859,8 +861,8 @@ pub struct Anomaly {
     pub summary: ::prost::alloc::string::String,
     #[prost(string, tag = "17")]
     pub action: ::prost::alloc::string::String,
-    /// Why it closed: "recovered", "became usual", "series ended", "rule was removed",
-    /// "detector is off", "series is not known".
+    /// Why it closed: "recovered", "became usual", "series ended", "did not happen again",
+    /// "rule was removed", "detector is off", "series is not known".
     #[prost(string, tag = "18")]
     pub close_reason: ::prost::alloc::string::String,
 }

@@ -22,7 +22,7 @@ use self::model::{Model, Verdict};
 use super::open::OpenSet;
 use super::slots::NodeSlots;
 use super::text::number;
-use super::{ClearReason, DetectError, Detector, Edge, Finding, NodeStatus, Tick};
+use super::{ClearReason, DetectError, Detector, Edge, Finding, NodeStatus, Subject, Tick};
 use crate::series::{NodeId, NodeKey, NodeLayout, Series, SeriesId};
 
 const HOUR_MS: f64 = 3_600_000.0;
@@ -156,16 +156,11 @@ impl Detector for RobustZ {
         "robust_z"
     }
 
-    fn restore(
-        &mut self,
-        anomaly: &v1::Anomaly,
-        node: &Arc<NodeKey>,
-        series: Option<&Arc<Series>>,
-    ) {
+    fn restore(&mut self, anomaly: &v1::Anomaly, node: &Arc<NodeKey>, subject: &Subject) {
         let rule = [&self.high, &self.low].into_iter().find(|r| ***r == *anomaly.rule);
-        let (Some(rule), Some(series)) = (rule, series) else {
+        let (Some(rule), Some(series)) = (rule, subject.series()) else {
             let reason = if rule.is_some() { ClearReason::Gone } else { ClearReason::Retired };
-            self.open.retired(&anomaly.rule, node, series, reason);
+            self.open.retired(&anomaly.rule, node, subject, reason);
             return;
         };
         let high = Arc::ptr_eq(rule, &self.high);
@@ -214,7 +209,7 @@ impl Detector for RobustZ {
                     edges.push(Edge::Fire(Finding {
                         rule: Arc::clone(rule),
                         node: Arc::clone(&series.node),
-                        series: Some(Arc::clone(series)),
+                        subject: Subject::Series(Arc::clone(series)),
                         severity: Severity::Info,
                         time_ms: tick.time_ms,
                         value,

@@ -180,6 +180,7 @@ impl Bench {
                     match edge {
                         Edge::Fire(f) => f.rule.to_string(),
                         Edge::Clear { reason, .. } => reason.to_string(),
+                        Edge::Update { .. } => unreachable!("it counts nothing"),
                     },
                 ));
             }
@@ -208,7 +209,7 @@ fn clean_series_of_all_shapes_stay_below_one_finding_a_month() {
                 *value = (shape.next)(tick, &mut random);
             }
             for edge in bench.tick(&row) {
-                if let Edge::Fire(Finding { series: Some(series), .. }) = edge {
+                if let Edge::Fire(Finding { subject: Subject::Series(series), .. }) = edge {
                     counts[series.id.0 as usize - 1].1 += 1;
                 }
             }
@@ -374,7 +375,7 @@ fn restored_one_ends_when_it_is_usual_again_or_after_its_time() {
             opened_unix_ms: bench.now - 600_000,
             ..v1::Anomaly::default()
         };
-        bench.detector.restore(&anomaly, &node(), Some(&series));
+        bench.detector.restore(&anomaly, &node(), &Subject::Series(series));
         bench
     };
     assert_eq!(restored().run(100, |_| 52.0), [(3, "recovered".to_owned())]);
@@ -389,7 +390,7 @@ fn restored_one_ends_when_it_is_usual_again_or_after_its_time() {
 fn restored_one_of_another_rule_is_cleared_at_once() {
     let mut bench = Bench::new(unlimited(), &["a"]);
     let anomaly = v1::Anomaly { rule: "older".into(), ..v1::Anomaly::default() };
-    bench.detector.restore(&anomaly, &node(), None);
+    bench.detector.restore(&anomaly, &node(), &Subject::Node);
     assert_eq!(bench.run(5, |_| 1.0), [(1, "rule was removed".to_owned())]);
 }
 

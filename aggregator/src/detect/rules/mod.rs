@@ -1,12 +1,21 @@
-//! Thresholds as data: facts about metrics that need no learning.
+//! Thresholds as data: facts about metrics and events that need no learning.
 //!
-//! The rules come from `knowledge/rules.toml`, embedded, and from a file of the user's. Which
-//! rule watches which column is settled once per layout, so that a tick costs what is watched.
-//! Duration, hysteresis and gaps are in `watch`, the format in `spec`.
+//! The rules come from `knowledge/rules/*.toml`, embedded, and from a file of the user's. Which
+//! rule watches which column is settled once per layout (`compile`), so that a tick costs what
+//! is watched; what other layouts of the node last said is in `others`. Duration, hysteresis and
+//! gaps are in `watch`, events in `happened`, the format in `spec`.
 
+mod compile;
+mod finding;
+mod happened;
+mod index;
+mod matcher;
+mod others;
+mod rule;
 mod spec;
 mod template;
 mod watch;
+mod window;
 
 #[cfg(test)]
 mod tests;
@@ -14,19 +23,28 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustc_hash::FxHashMap;
-use sextant_proto::v1;
+use rustc_hash::{FxHashMap, FxHashSet};
+use sextant_proto::v1::{self, Event};
 
-use self::spec::Rule;
-use self::watch::{Reading, Step, Watch};
+use self::compile::{Entry, compile};
+use self::happened::{Change, Happened};
+use self::others::Others;
+use self::rule::{Report, Rule};
+use self::spec::Book;
+use self::watch::{Step, Watch};
 use super::open::OpenSet;
 use super::slots::NodeSlots;
-use super::{ClearReason, Detector, Edge, Finding, NodeStatus, Tick};
-use crate::series::{LabelPair, NodeId, NodeKey, NodeLayout, Series, SeriesId};
+use super::{ClearReason, Detector, Edge, NodeStatus, Subject, Tick};
+use crate::series::{NodeId, NodeKey, SeriesId};
 
 /// The rules that come with the aggregator.
-const BUILTIN: &str = include_str!("../../../knowledge/rules.toml");
-const BUILTIN_NAME: &str = "knowledge/rules.toml";
+const BUILTIN: [(&str, &str); 5] = [
+    ("knowledge/rules/host.toml", include_str!("../../../knowledge/rules/host.toml")),
+    ("knowledge/rules/gpu.toml", include_str!("../../../knowledge/rules/gpu.toml")),
+    ("knowledge/rules/xid.toml", include_str!("../../../knowledge/rules/xid.toml")),
+    ("knowledge/rules/ptp.toml", include_str!("../../../knowledge/rules/ptp.toml")),
+    ("knowledge/rules/sriov.toml", include_str!("../../../knowledge/rules/sriov.toml")),
+];
 
 /// Why rules cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -51,22 +69,23 @@ impl RulesError {
 /// A rule (by number) on a series.
 type Key = (SeriesId, u16);
 
-/// What a rule reads of a layout's tick.
-#[derive(Debug)]
-struct Entry {
-    rule: u16,
-    column: usize,
-    divisor: Option<usize>,
-    /// In the order of the rule's gates.
-    gates: Vec<usize>,
+/// What is known of a node.
+#[derive(Default)]
+struct NodeState {
+    watches: NodeSlots<Key, Entry, Watch>,
+    others: Others,
 }
 
-/// Finds values beyond thresholds.
+/// Finds values beyond thresholds, and events that matter.
 pub struct Rules {
-    rules: Vec<Rule>,
+    book: Book,
     by_metric: FxHashMap<String, Vec<u16>>,
-    nodes: FxHashMap<NodeId, NodeSlots<Key, Entry, Watch>>,
+    by_event: FxHashMap<String, Vec<u16>>,
+    /// Metrics that rules read beside the one that they watch.
+    wanted: FxHashSet<String>,
+    nodes: FxHashMap<NodeId, NodeState>,
     open: OpenSet<Key>,
+    happened: Happened,
 }
 
 impl Rules {
@@ -75,7 +94,7 @@ impl Rules {
     /// # Errors
     /// When a file cannot be read or a rule is wrong.
     pub fn load(file: Option<&Path>) -> Result<Self, RulesError> {
-        let mut files = vec![(BUILTIN_NAME.to_owned(), BUILTIN.to_owned())];
+        let mut files = builtin();
         if let Some(path) = file {
             let text = std::fs::read_to_string(path)
                 .map_err(|source| RulesError::Read { path: path.into(), source })?;
@@ -84,13 +103,38 @@ impl Rules {
         Ok(Self::new(spec::load(&files)?))
     }
 
-    fn new(rules: Vec<Rule>) -> Self {
+    fn new(book: Book) -> Self {
         let mut by_metric: FxHashMap<String, Vec<u16>> = FxHashMap::default();
-        for (number, rule) in (0_u16..).zip(&rules) {
+        for (number, rule) in (0_u16..).zip(&book.rules) {
             by_metric.entry(rule.metric.clone()).or_default().push(number);
         }
-        let (nodes, open) = (FxHashMap::default(), OpenSet::default());
-        Self { rules, by_metric, nodes, open }
+        let mut by_event: FxHashMap<String, Vec<u16>> = FxHashMap::default();
+        for (number, rule) in (0_u16..).zip(&book.events) {
+            let clears = rule.clear_event.iter().map(|(kind, _)| kind);
+            let kinds: FxHashSet<&String> = clears.chain([&rule.kind]).collect();
+            for kind in kinds {
+                by_event.entry(kind.clone()).or_default().push(number);
+            }
+        }
+        Self {
+            wanted: wanted(&book),
+            book,
+            by_metric,
+            by_event,
+            nodes: FxHashMap::default(),
+            open: OpenSet::default(),
+            happened: Happened::default(),
+        }
+    }
+
+    /// Whether the entity is one that the rule is about.
+    fn is_about(&self, report: &Report, node: NodeId, event: &Event, subject: &Subject) -> bool {
+        if report.info.is_empty() {
+            return true;
+        }
+        let others = self.nodes.get(&node).map(|n| &n.others);
+        let info = finding::event_info(&self.book, report, others, event, subject);
+        info.is_some_and(|info| report.info.take(|name| info.label(name)))
     }
 }
 
@@ -99,46 +143,53 @@ impl Detector for Rules {
         "rules"
     }
 
-    fn restore(
-        &mut self,
-        anomaly: &v1::Anomaly,
-        node: &Arc<NodeKey>,
-        series: Option<&Arc<Series>>,
-    ) {
-        let number = (0_u16..).zip(&self.rules).find(|(_, r)| *r.name == *anomaly.rule);
-        match (number, series) {
-            (Some((number, rule)), Some(series)) => {
+    fn restore(&mut self, anomaly: &v1::Anomaly, node: &Arc<NodeKey>, subject: &Subject) {
+        let named = |report: &Report| *report.name == *anomaly.rule;
+        let rule = (0_u16..).zip(&self.book.rules).find(|(_, r)| named(&r.report));
+        let event = (0_u16..).zip(&self.book.events).find(|(_, r)| named(&r.report));
+        match (rule, event, subject) {
+            (Some((number, rule)), _, Subject::Series(series)) => {
                 let key = (series.id, number);
-                *self.nodes.entry(node.id).or_default().state(key) = Watch::fired();
-                self.open.restored(key, &rule.name, series);
+                let state = self.nodes.entry(node.id).or_default();
+                *state.watches.state(key) = Watch::fired(rule, anomaly.expected);
+                self.open.restored(key, &rule.report.name, series);
             }
-            (Some(_), None) => {
-                self.open.retired(&anomaly.rule, node, series, ClearReason::Gone);
+            (_, Some((number, _)), Subject::Entity(_) | Subject::Node) => {
+                self.happened.restored(number, node, subject, anomaly.value);
             }
-            (None, _) => self.open.retired(&anomaly.rule, node, series, ClearReason::Retired),
+            (None, None, _) => {
+                self.open.retired(&anomaly.rule, node, subject, ClearReason::Retired);
+            }
+            _ => self.open.retired(&anomaly.rule, node, subject, ClearReason::Gone),
         }
     }
 
     fn observe(&mut self, tick: &Tick<'_>, edges: &mut Vec<Edge>) {
-        let Self { rules, by_metric, nodes, open } = self;
+        let Self { book, by_metric, wanted, nodes, open, happened, .. } = self;
         let layout = tick.layout;
         open.tick(&layout.node, tick.time_ms);
-        let slots = nodes.entry(layout.node.id).or_default();
-        let (entries, watches) = slots.resolve(layout.id, || compile(rules, by_metric, layout));
+        happened.tick(&layout.node, tick.time_ms);
+        let NodeState { watches, others } = nodes.entry(layout.node.id).or_default();
+        others.take(tick, wanted);
+        let (entries, watches) = watches.resolve(layout.id, || compile(book, by_metric, layout));
         for (entry, slot) in entries {
-            let rule = &rules[usize::from(entry.rule)];
-            let Some(reading) = read(rule, entry, tick.values) else { continue };
-            let Some(series) = layout.columns.get(entry.column) else { continue };
+            let number = entry.rule;
+            let rule = &book.rules[usize::from(number)];
+            let Some(series) = layout.columns.get(entry.column as usize) else { continue };
+            let Some(reading) = entry.read(rule, series, tick, others) else { continue };
             let watch = &mut watches[*slot as usize];
-            let key = (series.id, entry.rule);
+            let key = (series.id, number);
             if watch.has_fired() {
-                open.seen(key, tick.time_ms, layout.interval_ms);
+                open.seen(key, tick.time_ms, reading.span_ms);
             }
             match watch.step(rule, tick.time_ms, layout.interval_ms, reading) {
                 Step::Nothing => {}
-                Step::Fire(value) => {
-                    open.fired(key, &rule.name, series, tick.time_ms, layout.interval_ms);
-                    edges.push(Edge::Fire(finding(rule, series, tick.time_ms, value)));
+                Step::Fire { value, limit } => {
+                    let name = &rule.report.name;
+                    open.fired(key, name, series, tick.time_ms, reading.span_ms);
+                    let of = (&*book, &*others);
+                    let found = finding::of_sample(of, rule, series, tick, (value, limit));
+                    edges.push(Edge::Fire(found));
                 }
                 Step::Clear => {
                     edges.extend(open.clear(key, tick.time_ms, ClearReason::Recovered));
@@ -147,80 +198,63 @@ impl Detector for Rules {
         }
     }
 
+    fn observe_event(&mut self, node: &Arc<NodeKey>, event: &Event, edges: &mut Vec<Edge>) {
+        let Some(numbers) = self.by_event.get(&event.r#type).cloned() else { return };
+        let subject = Subject::entity(&event.entity_type, &event.entity);
+        let what = (event, &subject);
+        for number in numbers {
+            let rule = &self.book.events[usize::from(number)];
+            let label = |name: &str| finding::event_label(event, name);
+            if let Some((kind, labels)) = &rule.clear_event
+                && *kind == event.r#type
+                && labels.take(label)
+            {
+                edges.extend(self.happened.clear((number, rule), node, what));
+            }
+            let meant = rule.kind == event.r#type && rule.labels.take(label);
+            if !meant || !self.is_about(&rule.report, node.id, event, &subject) {
+                continue;
+            }
+            match self.happened.observe((number, rule), node, what, edges) {
+                Change::Nothing => {}
+                Change::Fire(count) => {
+                    let others = self.nodes.get(&node.id).map(|n| &n.others);
+                    let found = finding::of_event((&self.book, others), rule, node, what, count);
+                    edges.push(Edge::Fire(found));
+                }
+            }
+        }
+    }
+
     fn elapse(&mut self, now_ms: i64, _nodes: &[NodeStatus], edges: &mut Vec<Edge>) {
         for (node, key) in self.open.sweep(now_ms, edges) {
-            if let Some(watch) = self.nodes.get_mut(&node).and_then(|n| n.get_mut(key)) {
+            if let Some(watch) = self.nodes.get_mut(&node).and_then(|n| n.watches.get_mut(key)) {
                 *watch = Watch::default();
             }
         }
+        self.happened.sweep(&self.book.events, edges);
     }
 
     fn forget(&mut self, node: NodeId) {
         self.nodes.remove(&node);
         self.open.forget(node);
+        self.happened.forget(node);
     }
 }
 
-/// What rules watch in a layout. A rule whose divisor or gate is not there watches nothing.
-fn compile(
-    rules: &[Rule],
-    by_metric: &FxHashMap<String, Vec<u16>>,
-    layout: &NodeLayout,
-) -> Vec<(Key, Entry)> {
-    let mut columns: FxHashMap<(&str, &[LabelPair]), usize> = FxHashMap::default();
-    for (column, series) in layout.columns.iter().enumerate() {
-        columns.insert((&series.metric, &series.labels), column);
-    }
-    let mut entries = Vec::new();
-    for (column, series) in layout.columns.iter().enumerate() {
-        for &number in by_metric.get(&*series.metric).into_iter().flatten() {
-            let rule = &rules[usize::from(number)];
-            if !rule.watches(series) {
-                continue;
-            }
-            let beside = |metric: &str| columns.get(&(metric, &*series.labels)).copied();
-            let divisor = match &rule.divide_by {
-                None => None,
-                Some(metric) => match beside(metric) {
-                    Some(column) => Some(column),
-                    None => continue,
-                },
-            };
-            let Some(gates) = rule.gates.iter().map(|g| beside(&g.metric)).collect() else {
-                continue;
-            };
-            entries.push(((series.id, number), Entry { rule: number, column, divisor, gates }));
-        }
-    }
-    entries
+/// The rules that come with the aggregator, each file with its name.
+fn builtin() -> Vec<(String, String)> {
+    BUILTIN.map(|(name, text)| (name.to_owned(), text.to_owned())).into()
 }
 
-/// `None` when a column that the rule needs has no sample (which is a NaN, too).
-fn read(rule: &Rule, entry: &Entry, values: &[f64]) -> Option<Reading> {
-    let at = |column: usize| values.get(column).copied().filter(|v| !v.is_nan());
-    let value = at(entry.column)?;
-    let divisor = match entry.divisor {
-        Some(column) => Some(at(column)?),
-        None => None,
-    };
-    let mut gates = true;
-    for (gate, &column) in rule.gates.iter().zip(&entry.gates) {
-        gates &= gate.op.holds(at(column)?, gate.value);
-    }
-    Some(Reading { value, divisor, gates })
-}
-
-fn finding(rule: &Rule, series: &Arc<Series>, time_ms: i64, value: f64) -> Finding {
-    Finding {
-        rule: Arc::clone(&rule.name),
-        node: Arc::clone(&series.node),
-        series: Some(Arc::clone(series)),
-        severity: rule.severity,
-        time_ms,
-        value,
-        expected: rule.threshold,
-        score: rule.score(value),
-        summary: rule.summary.render(series, value, rule.threshold),
-        action: rule.action.render(series, value, rule.threshold),
-    }
+/// Metrics that rules read beside the one that they watch.
+fn wanted(book: &Book) -> FxHashSet<String> {
+    let operands = book.rules.iter().flat_map(Rule::operands).map(|o| o.metric.clone());
+    let samples = book.rules.iter().map(|r| &r.report);
+    let reports = samples.chain(book.events.iter().map(|r| &r.report));
+    let info = reports.filter(|r| r.reads_info()).flat_map(|report| {
+        let of_types = book.info.values().filter(|_| report.info_metric.is_none());
+        report.info_metric.iter().chain(of_types).cloned()
+    });
+    operands.chain(info).collect()
 }

@@ -4,7 +4,8 @@
 //! the value was not beyond the clear threshold at every sample for the clear duration. Between
 //! the two thresholds nothing changes.
 
-use super::spec::Rule;
+use super::rule::{Measure, Rule};
+use super::window::Window;
 use crate::detect::open::gone_after_ms;
 use crate::detect::slots::State;
 
@@ -12,17 +13,20 @@ use crate::detect::slots::State;
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Step {
     Nothing,
-    Fire(f64),
+    Fire { value: f64, limit: f64 },
     Clear,
 }
 
-/// The columns that a rule reads at one tick, present and not NaN.
+/// What a rule reads at one tick, present and not NaN.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reading {
+    /// What is subtracted is subtracted already.
     pub(super) value: f64,
     pub(super) divisor: Option<f64>,
     /// Whether all gates hold.
     pub(super) gates: bool,
+    /// The longest interval of what was read.
+    pub(super) span_ms: u32,
 }
 
 /// The state of a rule on a series.
@@ -34,6 +38,10 @@ pub(super) struct Watch {
     last: Option<Last>,
     /// The condition was seen not to hold: what a `change_only` rule waits for.
     armed: bool,
+    /// Of rules that need one.
+    window: Option<Box<Window>>,
+    /// The highest value seen, where the rule compares with it; 0 before the first.
+    best: f64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -59,9 +67,10 @@ impl State for Watch {
 }
 
 impl Watch {
-    /// As it was when the process ended.
-    pub(super) fn fired() -> Self {
-        Self { phase: Phase::Fired, armed: true, ..Self::default() }
+    /// As it was when the process ended; `expected` is the limit that it had fired at.
+    pub(super) fn fired(rule: &Rule, expected: f64) -> Self {
+        let best = if rule.of_best { expected / rule.threshold } else { 0.0 };
+        Self { phase: Phase::Fired, armed: true, best, ..Self::default() }
     }
 
     pub(super) fn has_fired(&self) -> bool {
@@ -74,7 +83,7 @@ impl Watch {
         rule: &Rule,
         time_ms: i64,
         interval_ms: u32,
-        reading: Reading,
+        mut reading: Reading,
     ) -> Step {
         let divisor = reading.divisor.unwrap_or(1.0);
         let last = self.last.replace(Last { time_ms, value: reading.value, divisor });
@@ -83,32 +92,90 @@ impl Watch {
         if elapsed.is_some_and(|ms| !(0..=gone_after_ms(interval_ms)).contains(&ms)) {
             self.since_ms = time_ms;
         }
-        let value = if rule.rate {
-            let Some(last) = last.filter(|l| l.time_ms < time_ms) else { return Step::Nothing };
-            let seconds = (time_ms - last.time_ms) as f64 / 1000.0;
-            let increase = increase(last.value, reading.value);
-            match reading.divisor {
-                None => Some(increase / seconds),
-                Some(_) if increase == 0.0 => Some(0.0),
-                Some(divisor) => quotient(increase, self::increase(last.divisor, divisor)),
+        let Some(value) = self.measured(rule, time_ms, last, &mut reading) else {
+            return Step::Nothing;
+        };
+        let value = if rule.absolute { value.abs() } else { value };
+        self.judge(rule, time_ms, value, reading.gates)
+    }
+
+    /// The value that is compared; `None` when the sample gives none.
+    fn measured(
+        &mut self,
+        rule: &Rule,
+        time_ms: i64,
+        last: Option<Last>,
+        reading: &mut Reading,
+    ) -> Option<f64> {
+        let &mut Reading { value, divisor, .. } = reading;
+        let plain = rule.divide_by.as_ref().is_some_and(|o| o.plain);
+        let last = last.filter(|l| l.time_ms < time_ms);
+        let (value, divisor) = match rule.measure {
+            Measure::Value => (value, divisor),
+            Measure::Rate => {
+                let last = last?;
+                let grown = increase(last.value, value);
+                let seconds = (time_ms - last.time_ms) as f64 / 1000.0;
+                match divisor {
+                    None => (grown / seconds, None),
+                    Some(divisor) if plain => (grown / seconds, Some(divisor)),
+                    Some(divisor) => (grown, Some(increase(last.divisor, divisor))),
+                }
             }
-        } else {
-            match reading.divisor {
-                None => Some(reading.value),
-                Some(divisor) => quotient(reading.value, divisor),
+            Measure::Increase { bucket_ms } => {
+                let grown = last.map_or([0.0; 2], |last| {
+                    // Of what was missed for longer than the window, a part lies within.
+                    let part = (10 * bucket_ms) as f64 / (time_ms - last.time_ms) as f64;
+                    let of = |before, now| increase(before, now) * part.min(1.0);
+                    [of(last.value, value), of(last.divisor, divisor.unwrap_or(1.0))]
+                });
+                let window = self.window.get_or_insert_default();
+                let [sum, by] = window.add(time_ms, bucket_ms, grown);
+                (sum, divisor.map(|divisor| if plain { divisor } else { by }))
+            }
+            Measure::Changes { bucket_ms } => {
+                #[expect(clippy::float_cmp, reason = "a change is any difference")]
+                let changed = last.is_some_and(|last| last.value != value);
+                let window = self.window.get_or_insert_default();
+                let [sum, _] = window.add(time_ms, bucket_ms, [f64::from(u8::from(changed)), 0.0]);
+                (sum, None)
             }
         };
-        match value {
-            Some(value) => self.judge(rule, time_ms, value, reading.gates),
-            None => Step::Nothing,
+        let Some(divisor) = divisor else { return Some(value) };
+        if rule.min_divisor.is_some_and(|least| divisor < least) {
+            reading.gates = false;
+            return Some(quotient(value, divisor).unwrap_or(0.0));
         }
+        // Of counters, nothing of nothing is nothing.
+        if value == 0.0 && rule.measure != Measure::Value {
+            return Some(0.0);
+        }
+        quotient(value, divisor)
     }
 
     fn judge(&mut self, rule: &Rule, time_ms: i64, value: f64, gates: bool) -> Step {
-        let compares = rule.op.holds(value, rule.threshold);
-        let beyond = compares && gates;
-        let over = !(rule.op.holds(value, rule.clear) && gates);
+        let scale = if rule.of_best {
+            self.best = self.best.max(value);
+            self.best
+        } else {
+            1.0
+        };
+        let limit = rule.threshold * scale;
+        let compares = rule.op.holds(value, limit);
         self.armed |= !compares;
+        let (value, limit, beyond, over) = match rule.share {
+            None => {
+                let over = !(rule.op.holds(value, rule.clear * scale) && gates);
+                (value, limit, compares && gates, over)
+            }
+            Some(share) => {
+                let window = self.window.get_or_insert_default();
+                let part = window.mark(time_ms, share.bucket_ms, compares && gates);
+                // Sums of tenths are not exact.
+                let beyond = part >= share.least - 1e-9;
+                (part, share.least, beyond, !beyond)
+            }
+        };
         match self.phase {
             Phase::Idle if beyond && (self.armed || !rule.change_only) => {
                 self.enter(Phase::Pending, time_ms);
@@ -122,7 +189,7 @@ impl Watch {
         match self.phase {
             Phase::Pending if lasted >= rule.hold_ms => {
                 self.enter(Phase::Fired, time_ms);
-                Step::Fire(value)
+                Step::Fire { value, limit }
             }
             Phase::Recovering if lasted >= rule.clear_ms => {
                 self.enter(Phase::Idle, time_ms);
