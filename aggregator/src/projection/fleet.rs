@@ -139,27 +139,45 @@ impl Sample {
     }
 }
 
+/// A sample of a series of node "n" in cluster "c".
+#[cfg(test)]
+pub(crate) fn test_sample(
+    id: u32,
+    kind: &str,
+    entity: &[(&str, &str)],
+    metric: &str,
+    labels: &[(&str, &str)],
+    tick_ms: i64,
+    value: f64,
+) -> Sample {
+    let pairs = |labels: &[(&str, &str)]| -> Vec<LabelPair> {
+        let given = labels.iter().filter(|(n, _)| !n.is_empty());
+        given.map(|(n, v)| ((*n).into(), (*v).into())).collect()
+    };
+    let node = Arc::new(NodeKey { id: NodeId(0), cluster: "c".into(), name: "n".into() });
+    let entity = pairs(entity);
+    let mut all = entity.clone();
+    all.extend(pairs(labels));
+    all.sort();
+    let series = Series {
+        id: crate::series::SeriesId(id),
+        node,
+        metric: metric.into(),
+        kind: sextant_proto::v1::MetricKind::Gauge,
+        entity_type: kind.into(),
+        entity,
+        labels: all,
+    };
+    Sample { series: Arc::new(series), tick_ms, value }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::series::SeriesId;
-    use sextant_proto::v1::MetricKind;
 
     fn sample(id: u32, metric: &str, pod: &str, tick_ms: i64) -> Sample {
-        let node = Arc::new(NodeKey { id: NodeId(0), cluster: "c".into(), name: "n".into() });
-        let entity: Vec<LabelPair> = vec![("uuid".into(), "GPU-1".into())];
-        let mut labels = entity.clone();
-        labels.push(("pod".into(), pod.into()));
-        let series = Series {
-            id: SeriesId(id),
-            node,
-            metric: metric.into(),
-            kind: MetricKind::Gauge,
-            entity_type: "gpu".into(),
-            entity,
-            labels,
-        };
-        Sample { series: Arc::new(series), tick_ms, value: f64::from(id) }
+        let labels = [("pod", pod)];
+        test_sample(id, "gpu", &[("uuid", "GPU-1")], metric, &labels, tick_ms, f64::from(id))
     }
 
     #[test]

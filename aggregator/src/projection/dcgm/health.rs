@@ -4,8 +4,6 @@
 //! A watch is 0 (pass), 10 (warning) or 20 (failure), with DCGM's code for the worst thing that
 //! was found. DCGM's watches PMU, MCU and SM have no source in NVML and are left out.
 
-use std::borrow::Cow;
-
 use rustc_hash::FxHashMap;
 use sextant_proto::v1::{Anomaly, Severity};
 
@@ -31,6 +29,7 @@ enum Watch {
     Driver,
 }
 
+/// DCGM's names; the driver's is the last.
 const WATCHES: [(Watch, &str); 7] = [
     (Watch::Pcie, "PCIE"),
     (Watch::NvLink, "NVLINK"),
@@ -42,10 +41,10 @@ const WATCHES: [(Watch, &str); 7] = [
 ];
 
 /// What a watch says.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Verdict {
     pub(super) watch: &'static str,
-    pub(super) code: Cow<'static, str>,
+    pub(super) code: &'static str,
     pub(super) value: f64,
 }
 
@@ -75,11 +74,16 @@ impl Anomalies {
     }
 }
 
-/// The verdicts on a GPU; none before its state is known.
+/// The verdicts on a GPU. Of one that does not answer only the driver's is known; there is none
+/// on one that was given away, or whose state is not known yet.
 pub(super) fn verdicts(node: &NodeKey, gpu: &Entity, anomalies: &Anomalies) -> Vec<Verdict> {
-    if gpu.samples("gpu_state").is_empty() {
-        return Vec::new();
-    }
+    let states = gpu.samples("gpu_state");
+    let state = states.iter().find(|s| s.value > 0.0).and_then(|s| s.label("state"));
+    let watches = match state {
+        Some("ok" | "reset_required") => &WATCHES[..],
+        Some("lost" | "missing" | "wedged") => &WATCHES[WATCHES.len() - 1..],
+        _ => return Vec::new(),
+    };
     let mut found = own(gpu);
     let uuid = gpu.label("uuid").unwrap_or_default();
     found.extend(anomalies.of(node, uuid).iter().filter_map(|(metric, value)| {
@@ -93,9 +97,9 @@ pub(super) fn verdicts(node: &NodeKey, gpu: &Entity, anomalies: &Anomalies) -> V
                 worst = (*value, code);
             }
         }
-        Verdict { watch: name, code: worst.1.into(), value: worst.0 }
+        Verdict { watch: name, code: worst.1, value: worst.0 }
     };
-    WATCHES.iter().map(verdict).collect()
+    watches.iter().map(verdict).collect()
 }
 
 type Finding = (Watch, f64, &'static str);
@@ -176,4 +180,93 @@ fn watched(metric: &str) -> Option<(Watch, &'static str)> {
     }
     let found = BY_PREFIX.iter().find(|(prefix, ..)| metric.starts_with(prefix));
     found.map(|(_, watch, code)| (*watch, *code))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::projection::fleet::{Fleet, test_sample};
+    use sextant_proto::v1::Label;
+
+    /// What the watches say of a GPU: those that do not pass.
+    fn found(values: &[(&str, (&str, &str), f64)], open: Vec<Anomaly>) -> Vec<(String, f64)> {
+        let sample = |(id, (metric, label, value)): (u32, &(&str, (&str, &str), f64))| {
+            test_sample(id, "gpu", &[("uuid", "GPU-1")], metric, &[*label], 1_000, *value)
+        };
+        let fleet = Fleet::new((0..).zip(values).map(sample));
+        let node = &fleet.nodes[0];
+        let gpu = node.entities("gpu").next().expect("there");
+        let all = verdicts(&node.key, gpu, &Anomalies::new(open));
+        let bad = all.iter().filter(|v| v.value > 0.0);
+        let mut text: Vec<_> = bad.map(|v| (format!("{} {}", v.watch, v.code), v.value)).collect();
+        text.insert(0, ("watches".into(), all.len() as f64));
+        text
+    }
+
+    fn anomaly(uuid: &str, detector: &str, metric: &str, severity: Severity) -> Anomaly {
+        Anomaly {
+            cluster: "c".into(),
+            node: "n".into(),
+            detector: detector.into(),
+            severity: severity.into(),
+            entity_type: "gpu".into(),
+            entity: vec![Label { name: "uuid".into(), value: uuid.into() }],
+            metric: metric.into(),
+            ..Anomaly::default()
+        }
+    }
+
+    fn want(all: &[(&str, f64)]) -> Vec<(String, f64)> {
+        all.iter().map(|(t, v)| ((*t).to_owned(), *v)).collect()
+    }
+
+    const OK: (&str, (&str, &str), f64) = ("gpu_state", ("state", "ok"), 1.0);
+
+    #[test]
+    fn gpu_says_what_is_wrong_with_itself() {
+        let f = |values: &[_], all: &[_]| assert_eq!(found(values, vec![]), want(all));
+        f(&[OK], &[("watches", 7.0)]);
+        f(
+            &[
+                OK,
+                ("gpu_row_remap_pending", ("", ""), 1.0),
+                ("gpu_row_remap_failed", ("", ""), 1.0),
+            ],
+            &[("watches", 7.0), ("MEM DCGM_FR_ROW_REMAP_FAILURE", 20.0)],
+        );
+        f(
+            &[OK, ("gpu_recovery_action", ("", ""), 3.0)],
+            &[("watches", 7.0), ("DRIVER DCGM_FR_GPU_RECOVERY_DRAIN_P2P", 10.0)],
+        );
+        f(
+            &[("gpu_state", ("state", "lost"), 1.0)],
+            &[("watches", 1.0), ("DRIVER DCGM_FR_FALLEN_OFF_BUS", 20.0)],
+        );
+        f(&[("gpu_state", ("state", "released"), 1.0)], &[("watches", 0.0)]);
+        f(&[("gpu_power_watts", ("", ""), 1.0)], &[("watches", 0.0)]);
+    }
+
+    #[test]
+    fn links_that_are_all_down_are_no_bridge_and_one_is_a_failure() {
+        let (up, down) =
+            (("gpu_nvlink_up", ("link", "0"), 1.0), ("gpu_nvlink_up", ("link", "1"), 0.0));
+        assert_eq!(found(&[OK, down], vec![]), want(&[("watches", 7.0)]));
+        let failed = [("watches", 7.0), ("NVLINK DCGM_FR_NVLINK_DOWN", 20.0)];
+        assert_eq!(found(&[OK, up, down], vec![]), want(&failed));
+        let mig = ("gpu_mig_mode", ("", ""), 1.0);
+        assert_eq!(found(&[OK, up, down, mig], vec![]), want(&[("watches", 7.0)]));
+    }
+
+    #[test]
+    fn open_anomalies_of_rules_on_the_gpu_count() {
+        let open = vec![
+            anomaly("GPU-1", "rules", "gpu_pcie_replay_total", Severity::Warning),
+            anomaly("GPU-1", "rules", "gpu_pcie_link_width", Severity::Critical),
+            anomaly("GPU-1", "rules", "gpu_xid_errors_total", Severity::Info),
+            anomaly("GPU-1", "robust_z", "gpu_power_watts", Severity::Critical),
+            anomaly("GPU-2", "rules", "gpu_temperature_celsius", Severity::Critical),
+        ];
+        let all = [("watches", 7.0), ("PCIE DCGM_FR_PCIE_WIDTH", 20.0)];
+        assert_eq!(found(&[OK], open), want(&all));
+    }
 }

@@ -3,8 +3,8 @@
 //!
 //! A device's values are written once. dcgm-exporter writes them once a pod when a GPU is shared,
 //! and sums over them are wrong then; here a shared GPU has no pod labels, and `gpu_pod_info`
-//! says who has it. Values of the whole GPU stay with the GPU when MIG is on; those of an
-//! instance (memory, profiling) carry its profile and id.
+//! says who has it. When MIG is on, what an instance has of its own (memory, profiling) carries
+//! its profile and id, and the rest stays with the GPU.
 
 mod fields;
 mod health;
@@ -41,6 +41,9 @@ struct Device<'a> {
     node: &'a NodeView,
     entity: &'a Entity,
     mig: bool,
+    /// A GPU whose instances have the lines that an instance can have: with its own, sums would
+    /// count twice.
+    cut: bool,
     labels: Pairs,
 }
 
@@ -101,6 +104,7 @@ impl Dcgm<'_> {
         let gpu = device.entity;
         let one = match &field.source {
             Source::Mig(_, metric, unit) if device.mig => gpu.value(metric).map(|v| unit.of(v)),
+            Source::Mig(..) | Source::MemoryUsedShare if device.cut => None,
             Source::MemoryUsedShare => used_share(device),
             _ if device.mig => None,
             Source::Gpu(metric, labels, unit) => gpu.with(metric, labels).map(|s| unit.of(s.value)),
@@ -244,12 +248,15 @@ fn devices<'a>(config: &ExpositionConfig, node: &'a NodeView) -> Vec<Device<'a>>
         }
     };
     let mut all = Vec::new();
+    let instances = instances(node);
     for entity in node.entities("gpu") {
         let Some(mut labels) = identity(node, entity) else { continue };
         tail(&mut labels, entity.samples("gpu_pod_info"));
-        all.push(Device { node, entity, mig: false, labels });
+        let uuid = entity.label("uuid");
+        let cut = instances.iter().any(|(mig, _)| mig.info("gpu_mig_info", "gpu_uuid") == uuid);
+        all.push(Device { node, entity, mig: false, cut, labels });
     }
-    for (entity, owners) in instances(node) {
+    for (entity, owners) in instances {
         let info = |label| entity.info("gpu_mig_info", label);
         let uuid = info("gpu_uuid");
         let gpu = node.entities("gpu").find(|g| g.label("uuid") == uuid);
@@ -257,7 +264,7 @@ fn devices<'a>(config: &ExpositionConfig, node: &'a NodeView) -> Vec<Device<'a>>
         labels.push(("GPU_I_PROFILE", info("profile").unwrap_or_default().into()));
         labels.push(("GPU_I_ID", info("gpu_instance").unwrap_or_default().into()));
         tail(&mut labels, &owners);
-        all.push(Device { node, entity, mig: true, labels });
+        all.push(Device { node, entity, mig: true, cut: false, labels });
     }
     all
 }
