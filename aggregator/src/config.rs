@@ -10,6 +10,7 @@ use sextant_proto::logging::LogConfig;
 
 use crate::auth::AuthConfig;
 use crate::detect::DetectConfig;
+use crate::projection::ExpositionConfig;
 use crate::writer::WriterConfig;
 
 /// Everything that can be configured.
@@ -25,6 +26,7 @@ pub struct Config {
     pub retention: RetentionConfig,
     pub pipeline: PipelineConfig,
     pub detect: DetectConfig,
+    pub exposition: ExpositionConfig,
     pub log: LogConfig,
 }
 
@@ -39,6 +41,7 @@ impl Default for Config {
             retention: RetentionConfig::default(),
             pipeline: PipelineConfig::default(),
             detect: DetectConfig::default(),
+            exposition: ExpositionConfig::default(),
             log: LogConfig::default(),
         }
     }

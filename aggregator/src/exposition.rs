@@ -1,9 +1,11 @@
 //! The fleet's latest values as Prometheus text, family by family, in pieces: a scrape of a
 //! large fleet is never one string in memory.
 //!
-//! Families come sorted by name, each with its HELP and TYPE as the agents told them. A series
-//! that is stale is not there.
+//! Families come sorted by name, native ones with HELP and TYPE as the agents told them, between
+//! them those of the projections. A series that is stale is not there, and neither is what a
+//! projection would make of it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -12,6 +14,7 @@ use sextant_proto::v1::{MetricKind, Severity};
 
 use crate::catalog::Live;
 use crate::clock;
+use crate::projection::{self, Fleet, Projection, Projections, Sample};
 use crate::query::Queries;
 use crate::selector::Selector;
 use crate::series::{NodeKey, Series};
@@ -20,12 +23,12 @@ use crate::text_format::{escape, put, sample};
 /// A piece is handed on when it is larger than this.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// Which series are wanted; empty lists: all.
+/// Which series are wanted; empty lists: all. Both lists: what both want.
 #[derive(Debug, Default)]
 pub struct Filter {
     /// Any of these selectors.
     pub selectors: Vec<Selector>,
-    /// Any of these collectors.
+    /// Any of these collectors and projections.
     pub collectors: Vec<String>,
 }
 
@@ -36,42 +39,140 @@ struct Row {
     values: Vec<f64>,
 }
 
-/// Writes the exposition; `piece` takes each part and says whether to go on.
-pub fn write(queries: &Queries, filter: &Filter, mut piece: impl FnMut(String) -> bool) {
-    let mut out = String::with_capacity(PIECE_BYTES + (16 << 10));
-    if filter.selectors.is_empty() && filter.collectors.is_empty() {
-        own_families(queries, &mut out);
-    }
-    for (name, series) in &families(queries, filter) {
-        header(queries, name, series, &mut out);
-        for (series, value) in series {
-            line(&mut out, name, &series.node, &series.labels, *value);
+/// Text on its way out.
+struct Out<'a> {
+    text: String,
+    piece: &'a mut dyn FnMut(String) -> bool,
+    /// The reader has gone.
+    ended: bool,
+}
+
+impl Out<'_> {
+    /// Hands on what there is, once it is enough.
+    fn flush_full(&mut self) {
+        if self.text.len() >= PIECE_BYTES && !self.ended {
+            let full = std::mem::replace(&mut self.text, room());
+            self.ended = !(self.piece)(full);
         }
-        if out.len() >= PIECE_BYTES {
-            let full = std::mem::replace(&mut out, String::with_capacity(PIECE_BYTES + (16 << 10)));
-            if !piece(full) {
-                return;
+    }
+}
+
+fn room() -> String {
+    String::with_capacity(PIECE_BYTES + (16 << 10))
+}
+
+/// Where a family's lines come from.
+enum Source {
+    Native(Family),
+    /// A projection's number, and its family.
+    Projected(usize, projection::Family),
+}
+
+/// Writes the exposition; `piece` takes each part and says whether to go on.
+pub fn write(
+    queries: &Queries,
+    projections: &Projections,
+    filter: &Filter,
+    mut piece: impl FnMut(String) -> bool,
+) {
+    let mut out = Out { text: room(), piece: &mut piece, ended: false };
+    if filter.selectors.is_empty() && filter.collectors.is_empty() {
+        own_families(queries, &mut out.text);
+    }
+    let rows = fresh_rows(queries);
+    let named = |name: &str| filter.names(name);
+    let reads = |series: &Series| projections.reads(&named, &series.metric);
+    let fleet = Fleet::new(samples(rows.iter(), reads));
+    let projected = projections.of(queries, &fleet, &named);
+    let mut families: BTreeMap<Arc<str>, Source> = BTreeMap::new();
+    for (number, projection) in projected.iter().enumerate() {
+        for family in projection.families() {
+            if filter.may_want(family.name) {
+                families.insert(family.name.into(), Source::Projected(number, family));
             }
         }
     }
-    piece(out);
+    // A native series is never hidden by one that only has its name.
+    for (name, family) in native(queries, filter, &rows) {
+        families.insert(name, Source::Native(family));
+    }
+    for (name, source) in &families {
+        match source {
+            Source::Native(series) => {
+                header(queries, name, series, &mut out.text);
+                for (series, value) in series {
+                    line(&mut out.text, name, &series.node, &series.labels, *value);
+                    out.flush_full();
+                }
+            }
+            Source::Projected(number, family) => {
+                project(&*projected[*number], family, filter, &mut out);
+            }
+        }
+        out.flush_full();
+        if out.ended {
+            return;
+        }
+    }
+    let rest = out.text;
+    piece(rest);
 }
 
 type Family = Vec<(Arc<Series>, f64)>;
 
-/// The fresh series with their values, by metric name.
-fn families(queries: &Queries, filter: &Filter) -> std::collections::BTreeMap<Arc<str>, Family> {
-    let now = clock::now_ms();
-    let wanted_ids = (!filter.selectors.is_empty()).then(|| {
-        let sets = filter.selectors.iter().map(|s| queries.catalog.select_ids(s));
-        sets.fold(roaring::RoaringBitmap::new(), |all, ids| all | ids)
+/// Writes a projection's family, if it has any line that is wanted.
+fn project(
+    projection: &dyn Projection,
+    family: &projection::Family,
+    filter: &Filter,
+    out: &mut Out<'_>,
+) {
+    let name = family.name;
+    let mut begun = false;
+    projection.write(family.id, &mut |labels, value| {
+        if out.ended || !filter.wants(name, labels) {
+            return;
+        }
+        if !std::mem::replace(&mut begun, true) {
+            let (help, kind) = (family.help, family.kind.as_str());
+            put(&mut out.text, format_args!("# HELP {name} {help}\n# TYPE {name} {kind}\n"));
+        }
+        sample(&mut out.text, name, labels.iter().copied(), value);
+        out.flush_full();
     });
+}
+
+impl Filter {
+    /// Whether a collector or a projection is wanted.
+    fn names(&self, name: &str) -> bool {
+        self.collectors.is_empty() || self.collectors.iter().any(|c| c == name)
+    }
+
+    /// Whether a family of this name may have a line that is wanted.
+    fn may_want(&self, name: &str) -> bool {
+        let named = |s: &Selector| {
+            s.matchers().iter().filter(|m| m.name() == "__name__").all(|m| m.matches(name))
+        };
+        self.selectors.is_empty() || self.selectors.iter().any(named)
+    }
+
+    /// Whether a line that is not a stored series' is wanted.
+    fn wants(&self, name: &str, labels: &[(&str, &str)]) -> bool {
+        let value = |of: &str| match of {
+            "__name__" => name,
+            of => labels.iter().find(|(n, _)| *n == of).map_or("", |(_, v)| v),
+        };
+        let all = |s: &Selector| s.matchers().iter().all(|m| m.matches(value(m.name())));
+        self.selectors.is_empty() || self.selectors.iter().any(all)
+    }
+}
+
+/// The newest row of every layout that is fresh. Of a node, the newest first: a layout that just
+/// changed is fresh in both shapes, and the newer one speaks for a series.
+fn fresh_rows(queries: &Queries) -> Vec<Row> {
+    let now = clock::now_ms();
     let mut rows: Vec<Row> = Vec::new();
     for live in queries.catalog.layouts() {
-        let collector = &live.layout.collector;
-        if !filter.collectors.is_empty() && !filter.collectors.contains(collector) {
-            continue;
-        }
         if queries.is_fresh(&live, now) {
             let latest = live.head.lock().latest().map(|(tick, row)| (tick, row.to_vec()));
             if let Some((tick_ms, values)) = latest {
@@ -79,18 +180,37 @@ fn families(queries: &Queries, filter: &Filter) -> std::collections::BTreeMap<Ar
             }
         }
     }
-    // A layout that just changed is fresh in both shapes: the newer one speaks for a series.
     rows.sort_by_key(|row| (row.live.layout.node.id, std::cmp::Reverse(row.tick_ms)));
-    let mut families: FxHashMap<Arc<str>, Family> = FxHashMap::default();
+    rows
+}
+
+/// The values of the series that are wanted, each once.
+fn samples<'r>(
+    rows: impl Iterator<Item = &'r Row>,
+    wanted: impl Fn(&Series) -> bool,
+) -> impl Iterator<Item = Sample> {
     let mut seen = FxHashSet::default();
-    for row in &rows {
-        for (series, value) in row.live.layout.columns.iter().zip(&row.values) {
-            let asked = wanted_ids.as_ref().is_none_or(|ids| ids.contains(series.id.0));
-            if asked && seen.insert(series.id) && !is_absent(*value) {
-                let family = families.entry(Arc::clone(&series.metric)).or_default();
-                family.push((Arc::clone(series), *value));
-            }
-        }
+    let all = rows.flat_map(|row| {
+        let columns = row.live.layout.columns.iter().zip(&row.values);
+        columns.map(|(series, value)| (series, row.tick_ms, *value))
+    });
+    let once = all.filter(move |(series, _, value)| {
+        wanted(series) && seen.insert(series.id) && !is_absent(*value)
+    });
+    once.map(|(series, tick_ms, value)| Sample { series: Arc::clone(series), tick_ms, value })
+}
+
+/// The fresh native series that a filter wants, by metric name.
+fn native(queries: &Queries, filter: &Filter, rows: &[Row]) -> BTreeMap<Arc<str>, Family> {
+    let wanted_ids = (!filter.selectors.is_empty()).then(|| {
+        let sets = filter.selectors.iter().map(|s| queries.catalog.select_ids(s));
+        sets.fold(roaring::RoaringBitmap::new(), |all, ids| all | ids)
+    });
+    let asked = |s: &Series| wanted_ids.as_ref().is_none_or(|ids| ids.contains(s.id.0));
+    let collected = rows.iter().filter(|row| filter.names(&row.live.layout.collector));
+    let mut families: FxHashMap<Arc<str>, Family> = FxHashMap::default();
+    for Sample { series, value, .. } in samples(collected, asked) {
+        families.entry(Arc::clone(&series.metric)).or_default().push((series, value));
     }
     families.into_iter().collect()
 }

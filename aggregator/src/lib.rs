@@ -10,6 +10,7 @@
 //! | [`writer`], [`storage`] | the one thread that writes, and what it writes to |
 //! | [`query`], [`selector`], [`hub`] | the questions, and what happens as it happens |
 //! | [`api`], [`exposition`], [`auth`] | gRPC, HTTP and who may use them |
+//! | [`projection`] | the names that other tools made standard |
 //! | [`cli`] | the terminal commands |
 //! | [`app`], [`config`], [`health`], [`stats`] | start, stop, settings, own state |
 
@@ -30,6 +31,7 @@ pub mod ingest;
 pub mod nodes;
 pub mod pipeline;
 pub mod process;
+pub mod projection;
 pub mod query;
 pub mod selector;
 pub mod series;

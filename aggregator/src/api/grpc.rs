@@ -18,6 +18,7 @@ use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status};
 
 use crate::hub::{Notice, Samples};
+use crate::projection::cloud_events::cloud_event;
 use crate::query::{Points, Queries, QueryError, Sample};
 use crate::selector::Selector;
 use crate::storage::{AnomalyQuery, EventQuery};
@@ -214,41 +215,50 @@ impl Subscription {
                 notice = notices.recv() => notice,
                 () = sender.closed() => break,
             };
-            let message = match notice {
-                Ok(notice) => self.message(notice),
+            let messages = match notice {
+                Ok(notice) => self.messages(notice),
                 Err(broadcast::error::RecvError::Lagged(dropped)) => {
                     stats.subscriber_drops.add(dropped);
-                    Some(subscribe_response::Message::Lagged(Lagged { dropped }))
+                    [Some(subscribe_response::Message::Lagged(Lagged { dropped })), None]
                 }
                 Err(broadcast::error::RecvError::Closed) => break,
             };
-            let Some(message) = message else { continue };
-            if sender.send(Ok(SubscribeResponse { message: Some(message) })).await.is_err() {
+            let mut gone = false;
+            for message in messages.into_iter().flatten() {
+                gone |=
+                    sender.send(Ok(SubscribeResponse { message: Some(message) })).await.is_err();
+            }
+            if gone {
                 break;
             }
         }
         stats.subscribers.add(-1);
     }
 
-    fn message(&self, notice: Notice) -> Option<subscribe_response::Message> {
+    /// What a notice is to the subscriber: an event may be two messages.
+    fn messages(&self, notice: Notice) -> [Option<subscribe_response::Message>; 2] {
+        use subscribe_response::Message;
         let r = &self.request;
         let wanted = |cluster: &str, node: &str| {
             (r.cluster.is_empty() || r.cluster == cluster) && (r.node.is_empty() || r.node == node)
         };
-        match notice {
-            Notice::Event(e) if r.events && wanted(&e.cluster, &e.node) => {
-                Some(subscribe_response::Message::Event((*e).clone()))
+        let message = match notice {
+            Notice::Event(e) if wanted(&e.cluster, &e.node) => {
+                let cloud = r.cloud_events.then(|| cloud_event(&e)).flatten();
+                let plain = r.events.then(|| Message::Event((*e).clone()));
+                return [plain, cloud.map(Message::CloudEvent)];
             }
             Notice::Anomaly(a) if r.anomalies && wanted(&a.cluster, &a.node) => {
-                Some(subscribe_response::Message::Anomaly((*a).clone()))
+                Some(Message::Anomaly((*a).clone()))
             }
             Notice::Samples(samples) => {
                 let key = &samples.live.layout.node;
-                let selector = self.selector.as_ref()?;
-                wanted(&key.cluster, &key.name).then(|| pick(selector, &samples)).flatten()
+                let selector = self.selector.as_ref().filter(|_| wanted(&key.cluster, &key.name));
+                selector.and_then(|selector| pick(selector, &samples))
             }
             _ => None,
-        }
+        };
+        [message, None]
     }
 }
 

@@ -20,6 +20,7 @@ use crate::auth::{Authority, Role};
 use crate::exposition::{self, Filter};
 use crate::health::Health;
 use crate::process;
+use crate::projection::Projections;
 use crate::query::Queries;
 use crate::selector::Selector;
 use crate::stats::Sizes;
@@ -35,6 +36,7 @@ pub struct Http {
     pub queries: Queries,
     pub health: Arc<Health>,
     pub authority: Authority,
+    pub projections: Arc<Projections>,
 }
 
 /// All routes.
@@ -76,7 +78,7 @@ async fn ready(State(http): State<Http>) -> Response {
 
 async fn index() -> &'static str {
     "Sextant aggregator\n\n\
-     /metrics        latest values of all nodes (?match[]=SELECTOR, ?collect[]=COLLECTOR)\n\
+     /metrics        latest values of all nodes (?match[]=SELECTOR, ?collect[]=NAME)\n\
      /metrics/self   the aggregator's own numbers\n\
      /health /ready  for probes\n\n\
      sextant-aggregator nodes | top | query 'SELECTOR' --last 10m | events -f\n"
@@ -105,7 +107,7 @@ async fn metrics(
     }
     let (sender, receiver) = mpsc::channel::<Result<Bytes, std::convert::Infallible>>(PIECES);
     tokio::task::spawn_blocking(move || {
-        exposition::write(&http.queries, &filter, |piece| {
+        exposition::write(&http.queries, &http.projections, &filter, |piece| {
             sender.blocking_send(Ok(piece.into())).is_ok()
         });
     });

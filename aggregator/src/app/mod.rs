@@ -39,6 +39,7 @@ use crate::hub::Hub;
 use crate::ingest::Ingest;
 use crate::nodes::Nodes;
 use crate::pipeline::{self, EventIds, Shards, Shared};
+use crate::projection::Projections;
 use crate::query::Queries;
 use crate::series::NodeId;
 use crate::stats::Stats;
@@ -136,8 +137,12 @@ impl App {
         let services = Services { health: grpc_health, ingest, query };
         let server = grpc::serve(&config.tls, &authority, services, listener, stop.clone())?;
         let grpc_task = tasks.spawn(server);
-        let pages =
-            Http { queries: parts.queries.clone(), health: Arc::clone(&parts.health), authority };
+        let pages = Http {
+            queries: parts.queries.clone(),
+            health: Arc::clone(&parts.health),
+            authority,
+            projections: Arc::new(Projections::new(config.exposition.clone())),
+        };
         let http = serve_http(&config.tls, http, router(pages), stop.clone())?;
         let http_task = tasks.spawn(http);
         let clock = Clock {

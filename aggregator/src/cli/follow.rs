@@ -84,7 +84,7 @@ impl Follow<'_> {
                     writeln!(out, "-- too slow: {dropped} messages missed, reading them again")?;
                     self.missed(&mut client).await?
                 }
-                Some(Message::Samples(_)) | None => continue,
+                Some(Message::Samples(_) | Message::CloudEvent(_)) | None => continue,
             };
             self.lines.write(fresh, out)?;
             out.flush()?;
@@ -98,6 +98,7 @@ impl Follow<'_> {
             selector: String::new(),
             cluster: self.args.cluster.clone(),
             node: self.args.node.clone(),
+            cloud_events: false,
         };
         client.subscribe(request).await
     }

@@ -81,8 +81,11 @@ impl Queries {
         Ok(())
     }
 
-    /// The samples of some series as they were read.
-    fn samples(
+    /// The samples of some series as they were read, both ends included, in the order given.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub(crate) fn samples(
         &self,
         series: &[Arc<Series>],
         start_ms: i64,

@@ -250,3 +250,52 @@ impl Drop for Kill {
         drop(self.0.wait());
     }
 }
+
+/// A layout and one row of values, written as a collector writes them. Metrics and their kinds
+/// are those that the agent has.
+pub struct Shape {
+    layout: Layout,
+    kinds: std::collections::HashMap<String, i32>,
+    values: Vec<f64>,
+}
+
+impl Shape {
+    pub fn new(collector: &str, interval_ms: u32) -> Self {
+        let metrics = agent_metrics().into_iter().map(|m| (m.name, m.kind));
+        let layout = Layout { collector: collector.into(), interval_ms, ..Layout::default() };
+        Self { layout, kinds: metrics.collect(), values: Vec::new() }
+    }
+
+    pub fn entity(&mut self, kind: &str, labels: &[(&str, &str)]) -> &mut Self {
+        let entity = LayoutEntity { r#type: kind.into(), labels: wire(labels), series: vec![] };
+        self.layout.entities.push(entity);
+        self
+    }
+
+    pub fn set(&mut self, metric: &str, labels: &[(&str, &str)], value: f64) -> &mut Self {
+        let kind = *self.kinds.get(metric).unwrap_or_else(|| panic!("the agent has no {metric}"));
+        let known = self.layout.metrics.iter().position(|m| m.name == metric);
+        let number = known.unwrap_or_else(|| {
+            self.layout.metrics.push(LayoutMetric { name: metric.into(), kind });
+            self.layout.metrics.len() - 1
+        });
+        let series = LayoutSeries { metric: number.try_into().unwrap(), labels: wire(labels) };
+        self.layout.entities.last_mut().expect("an entity first").series.push(series);
+        self.values.push(value);
+        self
+    }
+
+    /// The layout's record and the row.
+    pub fn finish(&self) -> (LayoutRecord, Vec<f64>) {
+        (record(&self.layout), self.values.clone())
+    }
+}
+
+/// Every metric that the agent can produce.
+pub fn agent_metrics() -> Vec<MetricDescriptor> {
+    sextant_agent::app::metrics(&sextant_agent::config::Config::default()).expect("defaults")
+}
+
+fn wire(labels: &[(&str, &str)]) -> Vec<Label> {
+    labels.iter().map(|(n, v)| Label { name: (*n).into(), value: (*v).into() }).collect()
+}

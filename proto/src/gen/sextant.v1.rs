@@ -900,6 +900,34 @@ pub struct SubscribeRequest {
     pub cluster: ::prost::alloc::string::String,
     #[prost(string, tag = "5")]
     pub node: ::prost::alloc::string::String,
+    /// What happens to clocks as CloudEvents, whether or not plain events are wanted.
+    #[prost(bool, tag = "6")]
+    pub cloud_events: bool,
+}
+/// A CloudEvent as O-RAN's notification API has it (CloudEvents 1.0, O-RAN.WG6.O-Cloud
+/// Notification API).
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CloudEvent {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    /// The resource: "/sync/ptp-status/lock-state".
+    #[prost(string, tag = "2")]
+    pub source: ::prost::alloc::string::String,
+    /// "event.sync.ptp-status.ptp-state-change".
+    #[prost(string, tag = "3")]
+    pub r#type: ::prost::alloc::string::String,
+    /// "1.0".
+    #[prost(string, tag = "4")]
+    pub specversion: ::prost::alloc::string::String,
+    /// RFC 3339.
+    #[prost(string, tag = "5")]
+    pub time: ::prost::alloc::string::String,
+    /// "application/json".
+    #[prost(string, tag = "6")]
+    pub datacontenttype: ::prost::alloc::string::String,
+    /// JSON: {"version": "1.0", "values": \[...\]}.
+    #[prost(string, tag = "7")]
+    pub data: ::prost::alloc::string::String,
 }
 /// The subscriber was too slow, and so many messages were dropped for it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
@@ -909,7 +937,7 @@ pub struct Lagged {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SubscribeResponse {
-    #[prost(oneof = "subscribe_response::Message", tags = "1, 2, 3, 4")]
+    #[prost(oneof = "subscribe_response::Message", tags = "1, 2, 3, 4, 5")]
     pub message: ::core::option::Option<subscribe_response::Message>,
 }
 /// Nested message and enum types in `SubscribeResponse`.
@@ -925,6 +953,9 @@ pub mod subscribe_response {
         Samples(super::InstantResponse),
         #[prost(message, tag = "4")]
         Lagged(super::Lagged),
+        /// Sent right after the plain event that it stands for, when both are wanted.
+        #[prost(message, tag = "5")]
+        CloudEvent(super::CloudEvent),
     }
 }
 /// Generated client implementations.

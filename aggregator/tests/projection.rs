@@ -1,0 +1,552 @@
+//! The compatibility projections of a synthetic fleet against golden files, filters, promtool,
+//! and the queries of the official DCGM dashboard on a real Prometheus.
+//! `UPDATE_GOLDEN=1` writes the golden files.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod support;
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use sextant_aggregator::config::Config;
+use sextant_aggregator::projection::{DcgmNames, HostnameLabel};
+use sextant_proto::v1::{Event, Label, SubscribeRequest, subscribe_response};
+use support::{Agent, Kill, Running, Shape, config, get, hello, now_ms};
+
+const HBM: f64 = 85_899_345_920.0;
+
+/// Four GPUs: one that a container has alone, one that two share, one cut into MIG devices, and
+/// one that is lost.
+fn gpus(seconds: f64, now_s: f64) -> Shape {
+    let mut shape = Shape::new("gpu", 1000);
+    shape.entity("node", &[]).set(
+        "gpu_driver_info",
+        &[("driver_version", "580.95.05"), ("nvml_version", "13.0"), ("cuda_version", "13.0")],
+        1.0,
+    );
+    for index in 0..4 {
+        gpu(&mut shape, index, seconds, now_s);
+    }
+    for (uuid, instance, compute, pod, profile) in [
+        ("MIG-a", "1", "0", Some("train-0"), "1g.10gb"),
+        ("MIG-b", "2", "0", Some("infer-0"), "2g.20gb"),
+        ("MIG-c", "2", "1", Some("infer-1"), "2g.20gb"),
+        ("MIG-d", "3", "0", None, "1g.10gb"),
+    ] {
+        shape.entity("mig", &[("uuid", uuid)]);
+        let info = [
+            ("gpu", "2"),
+            ("gpu_uuid", "GPU-2"),
+            ("gpu_instance", instance),
+            ("compute_instance", compute),
+            ("profile", profile),
+        ];
+        shape.set("gpu_mig_info", &info, 1.0);
+        shape.set("gpu_mig_memory_total_bytes", &[], HBM / 8.0);
+        shape.set("gpu_mig_memory_used_bytes", &[], HBM / 16.0);
+        shape.set("gpu_mig_memory_free_bytes", &[], HBM / 16.0);
+        shape.set("gpu_mig_graphics_engine_active_ratio", &[], 0.5);
+        shape.set("gpu_mig_tensor_active_ratio", &[], 0.25);
+        if let Some(pod) = pod {
+            shape.set("gpu_mig_pod_info", &owner(pod, "false"), 1.0);
+        }
+    }
+    shape
+}
+
+fn owner<'a>(pod: &'a str, shared: &'a str) -> [(&'a str, &'a str); 5] {
+    [
+        ("namespace", "ml"),
+        ("pod", pod),
+        ("container", "main"),
+        ("resource", "nvidia.com/gpu"),
+        ("shared", shared),
+    ]
+}
+
+fn gpu(shape: &mut Shape, index: usize, seconds: f64, now_s: f64) {
+    let (uuid, text) = (format!("GPU-{index}"), index.to_string());
+    let bus = format!("0000:{}b:00.0", index + 1);
+    shape.entity("gpu", &[("uuid", &uuid)]);
+    let info = [("gpu", &*text), ("pci_bus_id", &*bus), ("model", "NVIDIA H100 80GB HBM3")];
+    shape.set("gpu_info", &info, 1.0);
+    let lost = index == 3;
+    for state in ["ok", "lost", "reset_required", "wedged", "missing", "released"] {
+        let is = if lost { state == "lost" } else { state == "ok" };
+        shape.set("gpu_state", &[("state", state)], f64::from(u8::from(is)));
+    }
+    if lost {
+        return;
+    }
+    if index == 0 {
+        shape.set("gpu_pod_info", &owner("train-0", "false"), 1.0);
+    }
+    if index == 1 {
+        shape.set("gpu_pod_info", &owner("notebook-0", "true"), 1.0);
+        shape.set("gpu_pod_info", &owner("notebook-1", "true"), 1.0);
+    }
+    let mig = index == 2;
+    shape.set("gpu_mig_mode", &[], f64::from(u8::from(mig)));
+    for (metric, value) in [
+        ("gpu_temperature_celsius", 41.0),
+        ("gpu_memory_temperature_celsius", 48.0),
+        ("gpu_power_watts", 71.25),
+        ("gpu_energy_joules_total", 1_234_567.891 + seconds),
+        ("gpu_pcie_replay_total", 3.0),
+        ("gpu_memory_total_bytes", HBM),
+        ("gpu_memory_used_bytes", 1_000_000_000.0),
+        ("gpu_memory_free_bytes", HBM - 1_500_000_000.0),
+        ("gpu_memory_reserved_bytes", 500_000_000.0),
+        ("gpu_performance_state", 0.0),
+        ("gpu_row_remap_failed", 0.0),
+        ("gpu_row_remap_pending", 0.0),
+        ("gpu_recovery_action", 0.0),
+        ("gpu_fabric_state", 3.0),
+        ("gpu_fabric_status", 0.0),
+        ("gpu_nvlink_transmit_bytes_total", 10_240_000.0 * seconds),
+        ("gpu_nvlink_receive_bytes_total", 10_240_000.0 * seconds),
+        ("gpu_pcie_transmit_bytes_total", 2_000_000.0 * seconds),
+        ("gpu_xid_last", if index == 1 { 79.0 } else { 0.0 }),
+    ] {
+        shape.set(metric, &[], value);
+    }
+    if !mig {
+        shape.set("gpu_utilization_ratio", &[], 0.57);
+        shape.set("gpu_encoder_utilization_ratio", &[], 0.0);
+        shape.set("gpu_graphics_engine_active_ratio", &[], 0.55);
+        shape.set("gpu_tensor_active_ratio", &[], 0.125);
+        shape.set("gpu_pcie_transmit_bytes_per_second", &[], 123_456.0);
+    }
+    for (clock, hertz) in [("sm", 1.98e9), ("memory", 2.619e9)] {
+        shape.set("gpu_clock_hertz", &[("clock", clock)], hertz);
+    }
+    for reason in ["idle", "sw_power_cap", "hw_thermal"] {
+        let is = matches!((reason, index), ("idle", 0) | ("hw_thermal", 1));
+        shape.set("gpu_clocks_event_active", &[("reason", reason)], f64::from(u8::from(is)));
+    }
+    shape.set("gpu_throttle_seconds_total", &[("reason", "power")], 1.234_567);
+    for cause in ["correctable", "uncorrectable"] {
+        shape.set("gpu_remapped_rows_total", &[("cause", cause)], 0.0);
+    }
+    let dbe = [("error", "uncorrected"), ("counter", "volatile")];
+    shape.set("gpu_ecc_errors_total", &dbe, if index == 1 { 1.0 } else { 0.0 });
+    let place = [("error", "corrected"), ("counter", "aggregate"), ("location", "dram")];
+    shape.set("gpu_ecc_location_errors_total", &place, 7.0);
+    let malformed = [("link", "5"), ("error", "malformed_packet")];
+    shape.set("gpu_nvlink_link_errors_total", &malformed, 2.0);
+    if index == 1 {
+        for (xid, count, ago) in [("79", 2.0, 10.0), ("13", 5.0, 900.0)] {
+            shape.set("gpu_xid_errors_total", &[("xid", xid)], count);
+            shape.set("gpu_xid_last_timestamp_seconds", &[("xid", xid)], now_s - ago);
+        }
+    }
+}
+
+/// A slave that is locked, and one whose Syncs stopped; the system clock, a DPLL and a GNSS
+/// receiver.
+fn clocks() -> Shape {
+    let mut shape = Shape::new("ptp", 1000);
+    let info = |config| {
+        [("config", config), ("profile", "grandmaster"), ("domain", "24"), ("version", "4.2")]
+    };
+    shape.entity("ptp_instance", &[("instance", "ptp4l.0.config")]);
+    shape.set("ptp_instance_info", &info("/var/run/ptp/ptp4l.0.config"), 1.0);
+    for (metric, value) in [
+        ("ptp_clock_state", 1.0),
+        ("ptp_offset_seconds", -12e-9),
+        ("ptp_mean_path_delay_seconds", 374e-9),
+        ("ptp_frequency_adjustment_ratio", -3.964e-6),
+        ("ptp_offset_limit_seconds", 1e-7),
+        ("ptp_clock_class", 6.0),
+    ] {
+        shape.set(metric, &[], value);
+    }
+    shape.entity("ptp_instance", &[("instance", "ptp4l.1.config")]);
+    shape.set("ptp_instance_info", &info("/var/run/ptp/ptp4l.1.config"), 1.0);
+    shape.set("ptp_clock_state", &[], 2.0).set("ptp_clock_class", &[], 135.0);
+    shape.set("ptp_offset_seconds", &[], sextant_proto::frame::ABSENT);
+    for (instance, port, iface, state) in [
+        ("ptp4l.0.config", "1", "ens2f0", 9.0),
+        ("ptp4l.0.config", "2", "ens2f1", 6.0),
+        ("ptp4l.1.config", "1", "ens4f0.100", 4.0),
+        ("ptp4l.1.config", "2", "ens4f1", 2.0),
+    ] {
+        shape.entity("ptp_port", &[("instance", instance), ("port", port), ("iface", iface)]);
+        shape.set("ptp_port_state", &[], state);
+    }
+    shape.entity("dpll", &[("dpll", "1")]);
+    shape.set("ptp_dpll_info", &[("module", "ice"), ("type", "pps")], 1.0);
+    shape.set("ptp_dpll_lock_status", &[], 3.0);
+    shape.entity("gnss", &[("device", "/dev/gnss0")]).set("ptp_gnss_fix", &[], 3.0);
+    shape.entity("node", &[]).set("ptp_os_clock_state", &[], 1.0);
+    shape.set("ptp_system_offset_seconds", &[("source", "phc2sys")], 8e-9);
+    shape.set("ptp_system_frequency_adjustment_ratio", &[], -7.7331e-5);
+    let process = |process, config| [("process", process), ("config", config)];
+    shape.set("ptp_process_up", &process("ptp4l", "/var/run/ptp/ptp4l.0.config"), 1.0);
+    shape.set("ptp_process_up", &process("phc2sys", ""), 0.0);
+    shape.set("ptp_process_restarts_total", &process("ptp4l", "ptp4l.0.config"), 2.0);
+    shape
+}
+
+/// A PF with two VFs, one of which a pod has.
+fn vfs() -> Shape {
+    let mut shape = Shape::new("sriov", 15_000);
+    shape.entity("pf", &[("pf", "ens785f2"), ("pci", "0000:02:00.0")]);
+    shape.set("sriov_pf_info", &[("driver", "ice"), ("numa_node", "1")], 1.0);
+    for vf in ["0", "1"] {
+        let pci = format!("0000:02:0a.{vf}");
+        shape.entity("vf", &[("pf", "ens785f2"), ("vf", vf), ("pci", &pci)]);
+        shape.set("sriov_vf_receive_bytes_total", &[], 1e12 + 7.0);
+        shape.set("sriov_vf_transmit_dropped_total", &[], 0.0);
+        shape.set("sriov_vf_receive_multicast_total", &[], 12.0);
+    }
+    shape.set("sriov_vf_pod_info", &owner("upf-0", "false")[..4], 1.0);
+    shape
+}
+
+fn pods() -> Shape {
+    let mut shape = Shape::new("pods", 10_000);
+    shape.entity("node", &[]);
+    let device = |device| {
+        [
+            ("namespace", "ran"),
+            ("pod", "du-0"),
+            ("container", "l1"),
+            ("resource", "intel.com/acc100"),
+            ("device", device),
+        ]
+    };
+    shape.set("pod_device_info", &device("0000:8b:00.0"), 1.0);
+    shape.set("pod_device_info", &device("fpga-7"), 1.0);
+    let cpus = [
+        ("namespace", "ran"),
+        ("pod", "du-0"),
+        ("container", "l1"),
+        ("cpus", "4-6,9"),
+        ("numa_nodes", "0"),
+    ];
+    shape.set("pod_cpu_info", &cpus, 1.0);
+    shape
+}
+
+async fn send(agent: &mut Agent, seq: u64, tick: i64, shape: &Shape) {
+    let (layout, values) = shape.finish();
+    agent.layout(&layout).await;
+    agent.frame(seq, layout.hash, tick, &values).await;
+    assert!(agent.acked(seq).await.is_empty(), "frame {seq} was refused");
+}
+
+/// An aggregator that was just told of the whole fleet.
+async fn running(config: Config) -> (Running, Agent) {
+    let running = Running::start(config).await;
+    let mut agent = Agent::connect(&running.grpc, hello("worker-1", "s")).await.unwrap();
+    let now = now_ms();
+    let shapes = [gpus(1.0, now as f64 / 1e3), clocks(), vfs(), pods()];
+    for (seq, shape) in (1..).zip(&shapes) {
+        send(&mut agent, seq, now, shape).await;
+    }
+    (running, agent)
+}
+
+async fn scrape(running: &Running, query: &str) -> String {
+    let (status, text) = get(&running.http, &format!("/metrics{query}"), None).await;
+    assert_eq!(status, 200, "{text}");
+    text
+}
+
+fn golden(name: &str, text: &str) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name);
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, text).unwrap();
+    }
+    let known = std::fs::read_to_string(&path).unwrap();
+    assert!(known == text, "{name} differs, run with UPDATE_GOLDEN=1 and look:\n{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fleet_looks_as_its_peers_show_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (running, _agent) = running(config(dir.path())).await;
+    for (name, file) in [
+        ("dcgm", "dcgm.prom"),
+        ("openshift_ptp", "openshift_ptp.prom"),
+        ("sriov_exporter", "sriov_exporter.prom"),
+    ] {
+        golden(file, &scrape(&running, &format!("?collect[]={name}")).await);
+    }
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_and_labels_follow_the_configuration() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(dir.path());
+    config.exposition.dcgm_names = DcgmNames::Both;
+    config.exposition.hostname_label = HostnameLabel::Both;
+    config.exposition.pod_labels = false;
+    config.exposition.openshift_ptp = false;
+    let (running, _agent) = running(config).await;
+    let text = scrape(&running, "").await;
+    let line = |name: &str| {
+        let start = format!("{name}{{");
+        text.lines()
+            .find(|l| l.starts_with(&start))
+            .unwrap_or_else(|| panic!("no {name}"))
+            .to_owned()
+    };
+    for name in ["DCGM_FI_DEV_GPU_TEMP", "DCGM_FI_DEV_GPU_TEMP_CELSIUS", "DCGM_FI_DEV_SM_CLOCK"] {
+        let line = line(name);
+        let hosts = "Hostname=\"worker-1\",hostname=\"worker-1\"";
+        assert!(line.contains(hosts) && !line.contains("pod="), "{line}");
+    }
+    assert!(!text.contains("openshift_ptp_") && text.contains("\nptp_offset_seconds{"));
+    assert_eq!(scrape(&running, "?collect[]=openshift_ptp").await, "");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn filters_choose_between_native_and_projected() {
+    let dir = tempfile::tempdir().unwrap();
+    let (running, _agent) = running(config(dir.path())).await;
+    let families = |text: &str| -> Vec<String> {
+        let types = text.lines().filter_map(|l| l.strip_prefix("# TYPE "));
+        types.map(|l| l.split(' ').next().unwrap().to_owned()).collect()
+    };
+    let all = scrape(&running, "").await;
+    let names = families(&all);
+    assert!(names[5..].is_sorted(), "{names:?}");
+    let mut once = names.clone();
+    once.sort();
+    once.dedup();
+    assert_eq!(once.len(), names.len(), "a family comes twice");
+    for want in ["DCGM_FI_DEV_GPU_TEMP", "gpu_temperature_celsius", "openshift_ptp_clock_state"] {
+        assert!(names.iter().any(|n| n == want), "{want}");
+    }
+    let dcgm = families(&scrape(&running, "?collect[]=dcgm").await);
+    assert!(dcgm.len() > 30 && dcgm.iter().all(|n| n.starts_with("DCGM_")), "{dcgm:?}");
+    let gpu = families(&scrape(&running, "?collect[]=gpu").await);
+    assert!(gpu.len() > 10 && gpu.iter().all(|n| n.starts_with("gpu_")), "{gpu:?}");
+
+    let one = scrape(&running, "?match[]=DCGM_FI_DEV_GPU_TEMP%7Bgpu=%221%22%7D").await;
+    assert_eq!(one.lines().count(), 3, "{one}");
+    assert!(one.contains("UUID=\"GPU-1\""), "{one}");
+    let mixed = "?match[]=%7B__name__=~%22DCGM_FI_DEV_POWER_USAGE|gpu_power_watts%22%7D";
+    assert_eq!(
+        families(&scrape(&running, mixed).await),
+        ["DCGM_FI_DEV_POWER_USAGE", "gpu_power_watts"]
+    );
+    let both = "?collect[]=gpu&match[]=DCGM_FI_DEV_GPU_TEMP";
+    assert_eq!(scrape(&running, both).await, "");
+    let other = scrape(&running, "?match[]=%7Bnode=%22other%22%7D").await;
+    assert_eq!(other, "");
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rates_and_counts_follow_the_samples() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::start(config(dir.path())).await;
+    let mut agent = Agent::connect(&running.grpc, hello("worker-1", "s")).await.unwrap();
+    let start = now_ms() - 3_000;
+    let value = |text: &str, start: &str| -> Option<f64> {
+        let line = text.lines().find(|l| l.starts_with(start))?;
+        line.rsplit(' ').next()?.parse().ok()
+    };
+    let nvlink = "DCGM_FI_DEV_NVLINK_BANDWIDTH_TOTAL{cluster=\"test\",node=\"worker-1\",gpu=\"0\"";
+    let pcie = nvlink.replace("NVLINK_BANDWIDTH_TOTAL", "PCIE_TX_THROUGHPUT");
+    let rates = |text: &str| (value(text, nvlink), value(text, &pcie));
+    send(&mut agent, 1, start, &gpus(0.0, start as f64 / 1e3)).await;
+    let text = scrape(&running, "?collect[]=dcgm").await;
+    assert_eq!(rates(&text), (Some(0.0), Some(0.0)));
+    send(&mut agent, 2, start + 2_000, &gpus(2.0, start as f64 / 1e3)).await;
+    // Twice 10.24 MB/s are 20 000 KiB/s, which dcgm-exporter shows as 20. A scrape without a
+    // new sample between says the same.
+    for _ in 0..2 {
+        let text = scrape(&running, "?collect[]=dcgm").await;
+        assert_eq!(rates(&text), (Some(20.0), Some(2000.0)));
+        assert!(text.contains("window_size_in_ms=\"300000\",xid=\"79\"} 2\n"), "{text}");
+        assert!(!text.contains("window_size_in_ms=\"300000\",xid=\"13\""), "{text}");
+        assert!(text.contains("xid=\"13\"} 5\n"), "{text}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exposition_with_projections_parses_and_only_peers_names_are_odd() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut config = config(dir.path());
+    config.exposition.dcgm_names = DcgmNames::Both;
+    let (running, _agent) = running(config).await;
+    let text = scrape(&running, "").await;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("metrics");
+    std::fs::write(&file, &text).unwrap();
+    let output = program("promtool")
+        .args(["check", "metrics"])
+        .stdin(std::fs::File::open(&file).unwrap())
+        .output()
+        .expect("promtool is installed: run .ci/deps");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_ne!(output.status.code(), Some(1), "promtool: {said}");
+    let projected: std::collections::HashSet<&str> =
+        sextant_aggregator::projection::families(DcgmNames::Both).iter().map(|f| f.name).collect();
+    let ours = |line: &&str| !projected.contains(line.split(' ').next().unwrap());
+    // Nothing described these to the aggregator: the synthetic agent said no descriptors.
+    let described = |line: &&str| !line.ends_with("no help text");
+    let left: Vec<&str> = said.lines().filter(ours).filter(described).collect();
+    assert_eq!(left, Vec::<&str>::new());
+    // Of the peers' families, only names and units may be complained about.
+    let no_help = said.lines().find(|l| !ours(l) && l.ends_with("no help text"));
+    assert_eq!(no_help, None);
+    running.stop().await;
+}
+
+fn program(name: &str) -> Command {
+    #[expect(clippy::disallowed_methods, reason = "a real peer is part of the test")]
+    Command::new(name)
+}
+
+/// The expressions of dashboard 12239, its variables replaced as Grafana does for "All".
+const DASHBOARD: &[&str] = &[
+    "max(DCGM_FI_DEV_GPU_TEMP{Hostname=~\".+\",gpu=~\".+\"}) by (Hostname, gpu, uuid)",
+    "avg(DCGM_FI_DEV_GPU_TEMP{Hostname=~\".+\",gpu=~\".+\"})",
+    "max(DCGM_FI_DEV_POWER_USAGE{Hostname=~\".+\",gpu=~\".+\"}) by (Hostname, gpu, uuid)",
+    "sum(max(DCGM_FI_DEV_POWER_USAGE{Hostname=~\".+\",gpu=~\".+\"}) by (gpu))",
+    "max(DCGM_FI_DEV_SM_CLOCK{Hostname=~\".+\",gpu=~\".+\"} * 1000000) by (Hostname, UUID, gpu)",
+    "max(DCGM_FI_PROF_GR_ENGINE_ACTIVE{Hostname=~\".+\",gpu=~\".+\"}) by (Hostname, gpu, GPU_I_ID, GPU_I_PROFILE)",
+    "max(DCGM_FI_PROF_PIPE_TENSOR_ACTIVE{Hostname=~\".+\",gpu=~\".+\"}) by (Hostname, gpu, GPU_I_ID, GPU_I_PROFILE)",
+    "max(DCGM_FI_DEV_FB_USED{Hostname=~\".+\",gpu=~\".+\"}) by (Hostname, gpu, GPU_I_ID, GPU_I_PROFILE)",
+    // Its earlier revisions choose by the scraped instance.
+    "DCGM_FI_DEV_GPU_UTIL{instance=~\".+\",gpu=~\".+\"}",
+    "DCGM_FI_DEV_FB_FREE{instance=~\".+\"}",
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn official_dashboards_queries_have_data() {
+    let dir = tempfile::tempdir().unwrap();
+    let (running, mut agent) = running(config(&dir.path().join("data"))).await;
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let target = running.http.trim_start_matches("http://");
+    let scrape = format!(
+        "global:\n  scrape_interval: 1s\nscrape_configs:\n- job_name: sextant\n  \
+         honor_labels: true\n  static_configs:\n  - targets: ['{target}']\n"
+    );
+    let file = dir.path().join("prometheus.yml");
+    std::fs::write(&file, scrape).unwrap();
+    let prometheus = program("prometheus")
+        .arg(format!("--config.file={}", file.display()))
+        .arg(format!("--storage.tsdb.path={}", dir.path().join("tsdb").display()))
+        .arg(format!("--web.listen-address={free}"))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn();
+    let _prometheus = Kill(prometheus.expect("prometheus is installed: run .ci/deps"));
+    let base = format!("http://{free}");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut missing = DASHBOARD.to_vec();
+    let mut seq = 10;
+    while !missing.is_empty() {
+        assert!(Instant::now() < deadline, "no data for {missing:?}");
+        seq += 1;
+        let now = now_ms();
+        send(&mut agent, seq, now, &gpus(1.0, now as f64 / 1e3)).await;
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        if tokio::net::TcpStream::connect(free).await.is_err() {
+            continue;
+        }
+        let mut still = Vec::new();
+        for expression in missing {
+            let path = format!("/api/v1/query?query={}", percent(expression));
+            let (status, body) = get(&base, &path, None).await;
+            assert!(status == 200 || status == 503, "{expression}: {body}");
+            if !body.contains("\"value\":[") {
+                still.push(expression);
+            }
+        }
+        missing = still;
+    }
+    let by_gpu = percent("count(DCGM_FI_DEV_GPU_TEMP) by (Hostname, gpu)");
+    let (_, body) = get(&base, &format!("/api/v1/query?query={by_gpu}"), None).await;
+    for gpu in ["0", "1", "2"] {
+        let want = format!("{{\"Hostname\":\"worker-1\",\"gpu\":\"{gpu}\"}}");
+        assert!(body.contains(&want), "{body}");
+    }
+    running.stop().await;
+}
+
+fn percent(text: &str) -> String {
+    text.bytes().map(|b| format!("%{b:02X}")).collect()
+}
+
+fn event(kind: &str, attributes: &[(&str, &str)]) -> Event {
+    let label = |(n, v): &(&str, &str)| Label { name: (*n).into(), value: (*v).into() };
+    Event {
+        time_unix_ms: 1_673_318_517_094,
+        r#type: kind.into(),
+        attributes: attributes.iter().map(label).collect(),
+        ..Event::default()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn subscriber_gets_clock_events_as_cloud_events() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::start(config(dir.path())).await;
+    let mut agent = Agent::connect(&running.grpc, hello("worker-1", "s")).await.unwrap();
+    let mut client = running.query().await;
+    let request = SubscribeRequest { cloud_events: true, events: true, ..Default::default() };
+    let mut both = client.subscribe(request).await.unwrap().into_inner();
+    let request = SubscribeRequest { cloud_events: true, ..Default::default() };
+    let mut cloud = client.subscribe(request).await.unwrap().into_inner();
+    let lock = |state, offset| {
+        [
+            ("instance", "ptp4l.0.config"),
+            ("iface", "ens5f0"),
+            ("state", state),
+            ("offset_ns", offset),
+        ]
+    };
+    let sent = [
+        event("ptp.state_changed", &lock("LOCKED", "29")),
+        event("ptp.state_changed", &lock("HOLDOVER", "-61.6")[..3]),
+        event("ptp.port_state_changed", &lock("SLAVE", "0")[..3]),
+        event(
+            "ptp.clock_class_changed",
+            &[("instance", "ptp4l.0.config"), ("clock_class", "165"), ("previous", "6")],
+        ),
+        event("ptp.os_clock_state_changed", &[("state", "FREERUN"), ("offset_ns", "27")]),
+        event("ptp.sync_state_changed", &[("state", "LOCKED")]),
+        event("ptp.gnss_state_changed", &[("device", "/dev/gnss0"), ("state", "3D")]),
+        event("ptp.synce_state_changed", &[("dpll", "0"), ("state", "locked_ho_acq")]),
+        event("ptp.state_changed", &[("instance", "ptp4l.0.config"), ("state", "odd")]),
+        event("host.oom_kill", &[]),
+    ];
+    agent.events(1, sent.to_vec()).await;
+    agent.acked(1).await;
+    let mut text = String::new();
+    while text.matches("\"specversion\"").count() < 7 {
+        let message = cloud.message().await.unwrap().unwrap().message.unwrap();
+        let subscribe_response::Message::CloudEvent(event) = message else {
+            panic!("no plain event was asked for: {message:?}");
+        };
+        let json = sextant_aggregator::projection::cloud_events::structured(&event);
+        text += &(serde_json::to_string_pretty(&json).unwrap() + "\n");
+    }
+    golden("cloud_events.json", &text);
+    let mut plain = 0;
+    let mut order = Vec::new();
+    while plain < sent.len() {
+        match both.message().await.unwrap().unwrap().message.unwrap() {
+            subscribe_response::Message::Event(event) => {
+                plain += 1;
+                order.push(event.event.unwrap().r#type);
+            }
+            subscribe_response::Message::CloudEvent(event) => order.push(event.r#type),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(order.len(), sent.len() + 7);
+    assert_eq!(order[..2], ["ptp.state_changed", "event.sync.ptp-status.ptp-state-change"]);
+    running.stop().await;
+}
