@@ -2,6 +2,7 @@
 //! node, whatever `paths` say, so tests put their own here.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::ethtool::Ethtool;
 use crate::netlink::NetlinkError;
@@ -18,6 +19,8 @@ pub struct Kernel {
     pub events: Open<LinkEvents>,
     pub generic: Open<Generic>,
     pub ethtool: Ethtool,
+    /// Measures how long calls take.
+    pub clock: fn() -> Instant,
 }
 
 impl Kernel {
@@ -29,6 +32,7 @@ impl Kernel {
             events: Arc::new(LinkEvents::open),
             generic: Arc::new(Generic::open),
             ethtool: Ethtool::live(),
+            clock: Instant::now,
         }
     }
 }

@@ -201,7 +201,7 @@ impl Sriov {
         for device in &mut self.devices {
             let Device { pf, vfs, driver_counters, .. } = device;
             if let Some(route) = &mut self.route
-                && let Err(error) = vfs.read(pf, route)
+                && let Err(error) = vfs.read(pf, route, self.kernel.clock)
             {
                 batch.fail("vf_info", &chain(&error));
                 if let ReadError::Netlink { source, .. } = &error
@@ -215,8 +215,12 @@ impl Sriov {
                 None => devlink::Device::default(),
             };
             if let Some(netdev) = &pf.netdev
-                && let Err(error) =
-                    driver_counters.read(&netdev.name, &pf.driver, &self.kernel.ethtool)
+                && let Err(error) = driver_counters.read(
+                    &netdev.name,
+                    &pf.driver,
+                    &self.kernel.ethtool,
+                    self.kernel.clock,
+                )
             {
                 batch.fail("ethtool", &error);
             }

@@ -138,7 +138,12 @@ impl VfReader {
     }
 
     /// Asks, if it is time to.
-    pub(super) fn read(&mut self, pf: &Pf, route: &mut Route) -> Result<(), ReadError> {
+    pub(super) fn read(
+        &mut self,
+        pf: &Pf,
+        route: &mut Route,
+        clock: fn() -> Instant,
+    ) -> Result<(), ReadError> {
         self.fresh = false;
         self.took = None;
         if self.limit.1 != pf.vfs.len() {
@@ -162,11 +167,11 @@ impl VfReader {
         }
         while let Some(mask) = self.mode.mask() {
             let mut answer = None;
-            let before = Instant::now();
+            let before = clock();
             let asked = route.link(netdev.index, mask, &mut |link| {
                 answer = Some(vf_info::parse(link.attributes));
             });
-            let took = before.elapsed();
+            let took = clock().saturating_duration_since(before);
             self.took = Some(self.took.unwrap_or_default() + took);
             self.backoff.took(took);
             match (asked, answer) {
