@@ -6,6 +6,7 @@ pub mod collectors;
 pub mod config;
 pub mod health;
 pub mod malloc;
+pub mod netlink;
 pub mod read;
 pub mod sample;
 pub mod spool;
