@@ -1,29 +1,16 @@
 //! Clocks: PTP hardware clocks, ptp4l by its management socket, DPLL, GNSS, and what disciplines
 //! the system clock.
 
+pub mod clocks;
+pub mod config;
 pub mod metrics;
+pub mod state;
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
+pub use self::config::PtpConfig;
 use super::{CollectError, Collector, Paths};
 use crate::sample::{Batch, Metric};
-
-/// The `[collectors.ptp]` section.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct PtpConfig {
-    pub enabled: bool,
-    #[serde(with = "humantime_serde")]
-    pub interval: Duration,
-}
-
-impl Default for PtpConfig {
-    fn default() -> Self {
-        Self { enabled: true, interval: Duration::from_secs(1) }
-    }
-}
 
 /// Reads clocks.
 pub struct Ptp {

@@ -1,0 +1,3 @@
+//! What state a clock is in.
+
+pub mod profiles;
