@@ -3,6 +3,7 @@
 
 pub mod clocks;
 pub mod config;
+pub mod management;
 pub mod metrics;
 pub mod state;
 
