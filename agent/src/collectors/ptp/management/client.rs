@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use super::reply::{Bound, ReplyTo};
 use super::{
-    Body, ClockIdentity, DataSet, EVERY_PORT, Malformed, Order, PortIdentity, Request, parse,
+    Body, ClockIdentity, DataSet, EVERY_PORT, Malformed, NO_SUCH_ID, NOT_SUPPORTED, Order,
+    PortIdentity, Request, parse,
 };
 
 /// More than ptp4l ever sends: a message is within one Ethernet frame.
@@ -72,12 +73,9 @@ impl Client {
     /// A client of the ptp4l at `path`; nothing is opened yet.
     #[must_use]
     pub fn new(path: &Path, reply_to: ReplyTo, timeout: Duration) -> Self {
-        let target = std::fs::canonicalize(path).ok();
-        let names = [Some(path), target.as_deref()];
-        let names = names.into_iter().flatten().filter_map(Path::file_name);
         Self {
             path: path.to_owned(),
-            names: names.map(OsString::from).collect(),
+            names: names(path),
             reply_to,
             domain: 0,
             transport_specific: 0,
@@ -89,6 +87,16 @@ impl Client {
             counts: Counts::default(),
             longest: Duration::ZERO,
         }
+    }
+
+    /// Asks at another path from now on.
+    pub fn set_path(&mut self, path: &Path) {
+        if self.path != path {
+            self.path = path.to_owned();
+            self.socket = None;
+        }
+        // A symbolic link may have another target now.
+        self.names = names(path);
     }
 
     /// Whom it asks.
@@ -171,9 +179,10 @@ impl Client {
             Ok(_) => return outcome,
             Err(RequestError::Timeout) => self.counts.timeout += 1,
             Err(RequestError::Malformed(_)) => self.counts.malformed += 1,
-            // The socket is as good as before: nothing more comes for this request.
-            Err(RequestError::Reply(_)) => {
-                self.counts.error_reply += 1;
+            // The socket is as good as before: nothing more comes for this request. To ask for
+            // what a version or a read-only socket does not have is no failure.
+            Err(RequestError::Reply(error)) => {
+                self.counts.error_reply += u64::from(![NO_SUCH_ID, NOT_SUPPORTED].contains(error));
                 return outcome;
             }
             Err(_) => self.counts.refused += 1,
@@ -259,6 +268,12 @@ fn answer_to(
             Some(Err(RequestError::Malformed(Malformed::DataSet { id, bytes })))
         }
     }
+}
+
+fn names(path: &Path) -> Vec<OsString> {
+    let target = std::fs::canonicalize(path).ok();
+    let names = [Some(path), target.as_deref()];
+    names.into_iter().flatten().filter_map(Path::file_name).map(OsString::from).collect()
 }
 
 fn is_named(peer: &SocketAddr, names: &[OsString]) -> bool {

@@ -53,6 +53,8 @@ pub mod id {
 
 /// `managementErrorId`: the id is not known to this version.
 pub const NO_SUCH_ID: u16 = 2;
+/// `managementErrorId`: the id is known, and not told here (the read-only socket).
+pub const NOT_SUPPORTED: u16 = 6;
 
 /// Reads a datagram as a client would and every data set that it may hold; for the fuzzer. True
 /// if something was understood.

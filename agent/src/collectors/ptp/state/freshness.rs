@@ -79,11 +79,6 @@ impl Freshness {
         }
     }
 
-    /// Starts again: ptp4l is another.
-    pub fn reset(&mut self) {
-        *self = Self::default();
-    }
-
     /// Time since a Sync was last seen to be used; before the first, since this was asked for.
     #[must_use]
     pub fn age(&self, now: Duration) -> Option<Duration> {
@@ -208,7 +203,5 @@ mod tests {
         freshness.observe(TICK * 2, seen(5, 0, -4));
         assert!(!freshness.is_pending(TICK * 2) && !freshness.is_fresh(TICK * 2));
         assert_eq!(freshness.age(TICK * 3), Some(TICK * 2));
-        freshness.reset();
-        assert!(freshness.is_pending(TICK * 4) && freshness.age(TICK * 4).is_none());
     }
 }

@@ -154,6 +154,8 @@ impl Machine {
     /// Takes what is known at `now`.
     pub fn step(&mut self, now: Duration, condition: Condition) -> Option<Change> {
         match condition {
+            // Time goes on.
+            Condition::Pending if self.state == Some(State::Holdover) => self.lose(now, "pending"),
             Condition::Pending => None,
             Condition::Tracking { sample } => self.track(now, sample),
             Condition::Lost(reason) => self.lose(now, reason),
