@@ -110,7 +110,7 @@ impl CollectorsConfig {
         check_interval("collectors.gpu.interval", self.gpu.interval)?;
         check_interval("collectors.gpu.medium_interval", self.gpu.medium_interval)?;
         check_interval("collectors.gpu.slow_interval", self.gpu.slow_interval)?;
-        check_interval("collectors.ptp.interval", self.ptp.interval)?;
+        self.ptp.check()?;
         check_interval("collectors.sriov.interval", self.sriov.interval)?;
         check_interval("collectors.sriov.vf_interval", self.sriov.vf_interval)?;
         check_interval("collectors.pods.interval", self.pods.interval)?;
