@@ -1,6 +1,8 @@
 //! GPUs through NVML, the kernel's log and the PCI bus.
 
+mod events;
 pub mod metrics;
+mod nvml;
 
 use std::path::PathBuf;
 use std::sync::Arc;
