@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::nvml::{Handle, Library};
 use crate::collectors::Paths;
+use crate::collectors::pods::Attribution;
 use crate::sample::Batch;
 
 /// A GPU that the PCI bus shows.
@@ -11,6 +12,8 @@ use crate::sample::Batch;
 pub(super) struct PciGpu {
     /// As the kernel writes it: "0000:3b:00.0".
     pub(super) bus_id: String,
+    /// The bound driver's name, if any.
+    pub(super) driver: Option<String>,
 }
 
 /// What an event asks the reader of GPUs to do.
@@ -29,7 +32,7 @@ pub(super) struct Events {}
 
 impl Events {
     /// Nothing is listened to yet.
-    pub(super) fn new(_paths: &Paths) -> Self {
+    pub(super) fn new(_paths: &Paths, _attribution: &Arc<Attribution>) -> Self {
         Self {}
     }
 
@@ -41,8 +44,10 @@ impl Events {
     ) {
     }
 
-    /// Stops using NVML within a bounded time.
-    pub(super) fn detach(&mut self) {}
+    /// Stops using NVML within a bounded time. False when the driver does not let go.
+    pub(super) fn detach(&mut self) -> bool {
+        true
+    }
 
     /// Writes what was counted, and hands over what happened since the last time.
     pub(super) fn collect(&mut self, _batch: &mut Batch) {}
