@@ -76,8 +76,8 @@ metrics! {
     PCIE_RECEIVE_RATE = gauge("gpu_pcie_receive_bytes_per_second", "By/s", "PCIe traffic in, as the GPU measures it.");
     NVLINK_TRANSMIT_RATE = gauge("gpu_nvlink_transmit_bytes_per_second", "By/s", "NVLink traffic out, as the GPU measures it.");
     NVLINK_RECEIVE_RATE = gauge("gpu_nvlink_receive_bytes_per_second", "By/s", "NVLink traffic in, as the GPU measures it.");
-    C2C_TRANSMIT = counter("gpu_c2c_transmit_bytes_total", "By", "Bytes sent over the chip-to-chip link.");
-    C2C_RECEIVE = counter("gpu_c2c_receive_bytes_total", "By", "Bytes received over the chip-to-chip link.");
+    C2C_TRANSMIT_RATE = gauge("gpu_c2c_transmit_bytes_per_second", "By/s", "Traffic out over the chip-to-chip link, as the GPU measures it.");
+    C2C_RECEIVE_RATE = gauge("gpu_c2c_receive_bytes_per_second", "By/s", "Traffic in over the chip-to-chip link, as the GPU measures it.");
 
     // Slow.
     BAR1_TOTAL = gauge("gpu_bar1_total_bytes", "By", "BAR1 window.");
