@@ -122,8 +122,9 @@ fn update(watch: &mut Watch, now: Instant, forced: bool) {
         }
     }
     let mut stats_file = None;
+    let mut changed = false;
     if let Some(world) = WORLD.write().as_mut() {
-        world.run_until(world.time(now));
+        changed = world.run_until(world.time(now));
         let poll = now + Duration::from_millis(world.scenario.poll_ms);
         let change = world.next_change().map(|at| {
             let seconds = (at - world.time(now)).max(0.0) / world.scenario.time_scale.max(1e-9);
@@ -142,7 +143,9 @@ fn update(watch: &mut Watch, now: Instant, forced: bool) {
     if let Some(path) = stats_file {
         write_stats(&path, watch.error.clone());
     }
-    release();
+    if changed {
+        release();
+    }
 }
 
 /// Makes the first world, from the file that the environment names or of eight idle H100.
@@ -182,9 +185,11 @@ fn stamp(path: &Path) -> io::Result<Stamp> {
 
 /// Lets everyone who waits look again.
 fn release() {
-    let held = HELD.lock();
-    RELEASED.notify_all();
-    drop(held);
+    {
+        let _held = HELD.lock();
+        RELEASED.notify_all();
+    }
+    let _sets = SETS.lock();
     CHANGED.notify_all();
 }
 
