@@ -87,12 +87,21 @@ pub(crate) fn reload() -> Result<(), String> {
 pub(crate) fn set_scenario(path: &Path) -> Result<(), String> {
     let mut watch = WATCH.lock();
     let now = Instant::now();
-    let scenario = read(path).map_err(|Mistake(mistake)| mistake)?;
-    watch.seen = stamp(path).ok();
+    let refused = |Mistake(mistake): Mistake| {
+        complain(&mistake);
+        mistake
+    };
+    // Before reading, so that a change after it is seen.
+    let seen = stamp(path).ok();
+    let scenario = read(path).map_err(refused)?;
+    let generation = WORLD.read().as_ref().map_or(1, |world| world.generation + 1);
+    let world = World::new(scenario, generation, now).map_err(refused)?;
+    if generation == 1 {
+        at_exit();
+    }
+    watch.seen = seen;
     watch.path = Some(path.to_owned());
     watch.error = None;
-    let generation = WORLD.read().as_ref().map_or(1, |world| world.generation + 1);
-    let world = World::new(scenario, generation, now).map_err(|Mistake(mistake)| mistake)?;
     SESSIONS.store(0, Ordering::Release);
     EVER.store(0, Ordering::Release);
     *WORLD.write() = Some(world);

@@ -9,15 +9,15 @@ use parking_lot::{Mutex, MutexGuard};
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// A machine with a session.
-pub struct Machine {
-    pub nvml: Nvml,
-    pub library: Library,
-    pub file: ScenarioFile,
-    pub dir: tempfile::TempDir,
+pub(crate) struct Machine {
+    pub(crate) nvml: Nvml,
+    pub(crate) library: Library,
+    pub(crate) file: ScenarioFile,
+    pub(crate) dir: tempfile::TempDir,
     _turn: MutexGuard<'static, ()>,
 }
 
-pub fn machine(scenario: Scenario) -> Machine {
+pub(crate) fn machine(scenario: Scenario) -> Machine {
     let turn = ONE_AT_A_TIME.lock();
     let dir = tempfile::tempdir().unwrap();
     let file = ScenarioFile::create(dir.path().join("scenario.toml"), scenario).unwrap();
@@ -29,35 +29,35 @@ pub fn machine(scenario: Scenario) -> Machine {
 }
 
 /// `count` of a profile under a steady load of 80 %.
-pub fn busy(profile: &str, count: u32) -> Scenario {
+pub(crate) fn busy(profile: &str, count: u32) -> Scenario {
     let mut scenario = Scenario::of(profile, count);
     scenario.gpus[0].set.load = Some(Load::steady(0.8));
     scenario
 }
 
 impl Machine {
-    pub fn push(&mut self, entry: Entry) {
+    pub(crate) fn push(&mut self, entry: Entry) {
         self.file.push(entry).unwrap();
         self.library.reload().unwrap();
     }
 
-    pub fn calm(&mut self) {
+    pub(crate) fn calm(&mut self) {
         self.file.calm().unwrap();
         self.library.reload().unwrap();
     }
 
-    pub fn stats(&self) -> Stats {
+    pub(crate) fn stats(&self) -> Stats {
         self.library.stats().unwrap()
     }
 
     /// The raw handle of a GPU.
-    pub fn handle(&self, index: u32) -> sys::nvmlDevice_t {
+    pub(crate) fn handle(&self, index: u32) -> sys::nvmlDevice_t {
         // SAFETY: the handle is only given back to the library.
         unsafe { self.nvml.device_by_index(index).unwrap().handle() }
     }
 
     /// Scenario seconds, by the reference time of a violation status.
-    pub fn time(&self, index: u32) -> f64 {
+    pub(crate) fn time(&self, index: u32) -> f64 {
         let status = self.nvml.device_by_index(index).unwrap();
         let policy = nvml_wrapper::enum_wrappers::device::PerformancePolicy::Power;
         let micros = status.violation_status(policy).unwrap().reference_time;
@@ -65,7 +65,7 @@ impl Machine {
     }
 
     /// Waits until the scenario's clock has gone on by so much.
-    pub fn pass(&self, seconds: f64) {
+    pub(crate) fn pass(&self, seconds: f64) {
         let until = self.time(0) + seconds;
         while self.time(0) < until {
             std::thread::yield_now();
@@ -73,7 +73,7 @@ impl Machine {
     }
 
     /// Fields of a GPU with their scopes: code and value as bits.
-    pub fn fields(&self, index: u32, wanted: &[(u32, u32)]) -> Vec<Result<u64, u32>> {
+    pub(crate) fn fields(&self, index: u32, wanted: &[(u32, u32)]) -> Vec<Result<u64, u32>> {
         let mut values: Vec<sys::nvmlFieldValue_t> = wanted
             .iter()
             .map(|(field, scope)| sys::nvmlFieldValue_t {
@@ -100,7 +100,7 @@ impl Machine {
         values.iter().map(read).collect()
     }
 
-    pub fn field(&self, index: u32, field: u32) -> Result<u64, u32> {
+    pub(crate) fn field(&self, index: u32, field: u32) -> Result<u64, u32> {
         self.fields(index, &[(field, 0)])[0]
     }
 }
