@@ -28,8 +28,12 @@ pub(crate) fn can_run() -> bool {
 pub(crate) fn run(name: &str, modules: bool) -> Left {
     let share = tempfile::Builder::new().prefix("vm-").tempdir().unwrap();
     let job = fs::read_to_string(here().join(format!("{name}.job"))).unwrap();
-    let agent = env!("CARGO_BIN_EXE_sextant-agent");
-    let text = format!("hostname lab\nexport AGENT={agent}\ncd /tmp/lab\n{job}");
+    // Debug information is most of the program, and the guest reads it slowly.
+    let program = env!("CARGO_BIN_EXE_sextant-agent");
+    let stripped = share.path().join("sextant-agent");
+    let status = command("strip").arg("-o").arg(&stripped).arg(program).status().unwrap();
+    assert!(status.success(), "strip {program}");
+    let text = format!("hostname lab\nexport AGENT=/tmp/lab/sextant-agent\ncd /tmp/lab\n{job}");
     let file = share.path().join("given.sh");
     fs::write(&file, text).unwrap();
     if modules {
@@ -98,7 +102,11 @@ fn here() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm_lab")
 }
 
-#[allow(clippy::disallowed_methods, reason = "the guest is started by a script")]
 fn lab() -> Command {
-    Command::new(here().join("lab"))
+    command(here().join("lab"))
+}
+
+#[allow(clippy::disallowed_methods, reason = "the guest is started by a script")]
+fn command(program: impl AsRef<std::ffi::OsStr>) -> Command {
+    Command::new(program)
 }
