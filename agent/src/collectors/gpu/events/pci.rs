@@ -1,8 +1,8 @@
 //! GPUs that the PCI bus shows, whatever NVML says of them.
 //!
-//! A GPU that the driver could not start is here and not in NVML. Virtual functions and devices
-//! that another driver has (passed through to a machine, or not NVIDIA's) are told apart, since
-//! NVML never shows those.
+//! A GPU that the driver could not start is here and not in NVML. Virtual functions are left out,
+//! since NVML never shows those; nor does it show what another driver has (passed through to a
+//! machine, or not NVIDIA's), which the driver's name tells.
 
 use std::fs;
 use std::path::Path;
@@ -36,13 +36,6 @@ pub(in crate::collectors::gpu) struct PciLink {
     pub(in crate::collectors::gpu) speed_max: Option<String>,
     pub(in crate::collectors::gpu) width: Option<u32>,
     pub(in crate::collectors::gpu) width_max: Option<u32>,
-}
-
-impl PciGpu {
-    /// Whether NVML should show it: NVIDIA's driver has it, or none has.
-    pub(in crate::collectors::gpu) fn is_for_nvml(&self) -> bool {
-        self.driver.as_deref().is_none_or(|driver| driver == "nvidia")
-    }
 }
 
 /// The GPUs below `sys`, by address. A device that goes away meanwhile is left out.
@@ -137,10 +130,15 @@ mod tests {
         symlink("../0000:3b:00.0", virtual_function.join("physfn")).unwrap();
 
         let found = gpus(sys.path());
-        let buses: Vec<_> = found.iter().map(|g| (g.bus_id.as_str(), g.is_for_nvml())).collect();
+        let buses: Vec<_> =
+            found.iter().map(|gpu| (gpu.bus_id.as_str(), gpu.driver.as_deref())).collect();
+        let want = [None, Some("nvidia"), Some("vfio-pci")];
         assert_eq!(
             buses,
-            [("0000:1b:00.0", true), ("0000:3b:00.0", true), ("0000:5e:00.0", false)]
+            ["0000:1b:00.0", "0000:3b:00.0", "0000:5e:00.0"]
+                .into_iter()
+                .zip(want)
+                .collect::<Vec<_>>()
         );
         assert_eq!((found[0].numa_node, &found[0].link), (None, &PciLink::default()));
         assert_eq!((found[1].numa_node, found[1].device.as_str()), (Some(1), "0x2330"));
