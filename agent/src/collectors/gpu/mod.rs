@@ -160,12 +160,12 @@ impl Gpu {
         self.heed_hints();
         self.step(now, patience);
         self.read(Tier::Fast, now, started + self.config.interval / 2);
+        self.tell_driver(batch);
         let released = self.driver.is_released();
         self.fleet.refresh(now, released, |gpu, happening| {
             batch.event(publish::event(gpu, &happening));
         });
         self.heed_workers();
-        self.tell_driver(batch);
         self.tell_inventory();
         if self.is_absent() {
             return Err(CollectError::Absent(format!("GPU ({})", self.nvml_name())));
