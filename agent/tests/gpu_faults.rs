@@ -78,6 +78,21 @@ fn lost_gpu_is_told_as_lost_while_the_others_go_on() {
 }
 
 #[test]
+fn gpu_that_does_not_say_who_it_is_at_first_is_asked_again() {
+    let mut scenario = gpus(2);
+    scenario.gpus[0].count = 1;
+    scenario.gpus.push(Gpu::of("h100-sxm"));
+    let silent = conditions(|c| c.status = [("GetUUID".into(), Code::TIMEOUT)].into());
+    scenario.timeline.push(Entry::gpu(1).set(silent));
+    let mut node = node(scenario);
+    let one = node.until_read(1);
+    assert_eq!(value(&one, "gpu_devices", &[]), Some(1.0));
+    node.calm();
+    node.medium();
+    node.until_read(2);
+}
+
+#[test]
 fn gpu_that_goes_is_missing_and_comes_back() {
     let mut node = node(gpus(3));
     node.until_read(3);
@@ -105,8 +120,9 @@ fn hanging_gpus_are_wedged_and_delay_nobody() {
     for gpu in [0, 2] {
         node.happen(Entry::gpu(gpu).set(hang()));
     }
-    let two = node.until("two wedged", |samples| in_state(samples, "wedged").len() == 2);
-    assert_eq!(count(&two, "gpu_temperature_celsius"), 2, "the others go on");
+    node.until("two wedged while the others go on", |samples| {
+        in_state(samples, "wedged").len() == 2 && count(samples, "gpu_temperature_celsius") == 2
+    });
     assert!(node.tick(MEDIUM).is_ok());
 
     node.happen(Entry::all().set(hang()));
@@ -180,6 +196,8 @@ fn driver_upgraded_under_the_agent_is_used_after_a_new_start() {
     }
     let samples = node.until_read(2);
     assert_eq!(in_state(&samples, "ok").len(), 2);
+    let loaded = node.event_types().iter().filter(|kind| **kind == "gpu.driver_loaded").count();
+    assert_eq!(loaded, 2);
     // 251 to 253 are other fields for this driver.
     assert_eq!(count(&samples, "gpu_throttle_seconds_total"), 18);
 }

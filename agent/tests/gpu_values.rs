@@ -5,7 +5,8 @@
 
 mod gpu_support;
 
-use fake_nvml::scenario::{Entry, Gpu, Load, Mig, Process, Scenario};
+use fake_nvml::Code;
+use fake_nvml::scenario::{Entry, Gpu, Load, Mig, Process, ProcessType, Scenario};
 use gpu_support::{Samples, conditions, count, node, of, value, with};
 
 fn h100(count: u32) -> Scenario {
@@ -182,8 +183,50 @@ fn processes_are_told_by_name_and_bounded() {
 }
 
 #[test]
+fn graphics_processes_and_shares_are_read_where_they_are_wanted() {
+    let mut scenario = h100(1);
+    let process = |pid, kind| Process {
+        pid,
+        memory_mib: Some(1024.0),
+        kind,
+        share: 0.5,
+        ..Process::default()
+    };
+    scenario.gpus[0].set.processes =
+        Some(vec![process(10, ProcessType::Compute), process(11, ProcessType::Graphics)]);
+    let mut plain = node(scenario.clone());
+    plain.until_read(1);
+    let slow = plain.slow();
+    assert_eq!(of(&slow, "gpu_processes").count(), 2, "compute and MPS");
+    assert_eq!(of(&slow, "gpu_process_utilization_ratio").count(), 0);
+    drop(plain);
+    let mut node = with(scenario, |config, _| {
+        (config.graphics_processes, config.process_utilization) = (true, true);
+    });
+    node.until_read(1);
+    let slow = node.slow();
+    assert_eq!(value(&slow, "gpu_processes", &[("type", "graphics")]), Some(1.0));
+    let share = value(&slow, "gpu_process_utilization_ratio", &[("pid", "10")]);
+    assert!(share.is_some_and(|share| share > 0.0 && share <= 1.0), "{share:?}");
+}
+
+#[test]
+fn fans_and_what_is_forbidden_are_told() {
+    let mut scenario = h100(1);
+    scenario.gpus[0].fans = 2;
+    scenario.status = [("GetSramEccErrorStatus".into(), Code::NO_PERMISSION)].into();
+    let mut node = node(scenario);
+    node.until_read(1);
+    let slow = node.slow();
+    assert_eq!(count(&slow, "gpu_fan_speed_ratio"), 2);
+    assert_eq!(of(&slow, "gpu_sram_ecc_errors_total").count(), 0);
+    let forbidden = [("metric", "gpu_sram_ecc_errors_total"), ("reason", "no permission")];
+    assert_eq!(value(&slow, "sextant_unavailable", &forbidden), Some(1.0));
+}
+
+#[test]
 fn a_minute_takes_no_more_calls_than_planned() {
-    let mut node = with(h100(4), |config, _| config.interval = std::time::Duration::from_secs(1));
+    let mut node = node(h100(4));
     node.until_read(4);
     let minute = |node: &mut gpu_support::Node| {
         for second in 0..60 {

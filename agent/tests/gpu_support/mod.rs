@@ -69,7 +69,13 @@ pub(crate) fn with(scenario: Scenario, change: impl FnOnce(&mut GpuConfig, &mut 
         dev: at("dev"),
         nvml: fake_nvml::library_path().unwrap(),
     };
-    let mut config = GpuConfig { release_file: at("run").join("release"), ..GpuConfig::default() };
+    let mut config = GpuConfig {
+        release_file: at("run").join("release"),
+        // Nothing here waits for an interval to pass. A tick waits for the GPUs' threads for a
+        // part of it, and does not lose patience with a busy machine.
+        interval: Duration::from_secs(60),
+        ..GpuConfig::default()
+    };
     change(&mut config, &mut paths);
     let clock = Arc::new(AtomicU64::new(0));
     let time = Arc::clone(&clock);
