@@ -32,6 +32,6 @@ mod world;
 pub use code::Code;
 pub use library::{Error, Library, ScenarioFile, library_path};
 pub use profiles::profiles;
-pub use scenario::{Act, Conditions, Entry, Load, Scenario};
+pub use scenario::{Act, Conditions, Entry, Gpus, Load, Scenario};
 pub use stats::{Calls, FunctionStats, Stats};
 pub use symbols::NAMES as FUNCTIONS;

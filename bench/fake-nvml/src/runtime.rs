@@ -87,12 +87,21 @@ pub(crate) fn reload() -> Result<(), String> {
 pub(crate) fn set_scenario(path: &Path) -> Result<(), String> {
     let mut watch = WATCH.lock();
     let now = Instant::now();
-    let scenario = read(path).map_err(|Mistake(mistake)| mistake)?;
-    watch.seen = stamp(path).ok();
+    let refused = |Mistake(mistake): Mistake| {
+        complain(&mistake);
+        mistake
+    };
+    // Before reading, so that a change after it is seen.
+    let seen = stamp(path).ok();
+    let scenario = read(path).map_err(refused)?;
+    let generation = WORLD.read().as_ref().map_or(1, |world| world.generation + 1);
+    let world = World::new(scenario, generation, now).map_err(refused)?;
+    if generation == 1 {
+        at_exit();
+    }
+    watch.seen = seen;
     watch.path = Some(path.to_owned());
     watch.error = None;
-    let generation = WORLD.read().as_ref().map_or(1, |world| world.generation + 1);
-    let world = World::new(scenario, generation, now).map_err(|Mistake(mistake)| mistake)?;
     SESSIONS.store(0, Ordering::Release);
     EVER.store(0, Ordering::Release);
     *WORLD.write() = Some(world);
@@ -122,8 +131,9 @@ fn update(watch: &mut Watch, now: Instant, forced: bool) {
         }
     }
     let mut stats_file = None;
+    let mut changed = false;
     if let Some(world) = WORLD.write().as_mut() {
-        world.run_until(world.time(now));
+        changed = world.run_until(world.time(now));
         let poll = now + Duration::from_millis(world.scenario.poll_ms);
         let change = world.next_change().map(|at| {
             let seconds = (at - world.time(now)).max(0.0) / world.scenario.time_scale.max(1e-9);
@@ -142,7 +152,9 @@ fn update(watch: &mut Watch, now: Instant, forced: bool) {
     if let Some(path) = stats_file {
         write_stats(&path, watch.error.clone());
     }
-    release();
+    if changed {
+        release();
+    }
 }
 
 /// Makes the first world, from the file that the environment names or of eight idle H100.
@@ -182,9 +194,11 @@ fn stamp(path: &Path) -> io::Result<Stamp> {
 
 /// Lets everyone who waits look again.
 fn release() {
-    let held = HELD.lock();
-    RELEASED.notify_all();
-    drop(held);
+    {
+        let _held = HELD.lock();
+        RELEASED.notify_all();
+    }
+    let _sets = SETS.lock();
     CHANGED.notify_all();
 }
 

@@ -137,8 +137,9 @@ impl World {
         self.entries.iter().filter_map(Running::due).min_by(f64::total_cmp)
     }
 
-    /// Starts and ends what is due by `time`, in order.
-    pub(crate) fn run_until(&mut self, time: f64) {
+    /// Starts and ends what is due by `time`, in order; whether there was any.
+    pub(crate) fn run_until(&mut self, time: f64) -> bool {
+        let mut changed = false;
         while let Some(due) = self.next_change().filter(|due| *due <= time) {
             let mut acts = Vec::new();
             for running in self.entries.iter_mut().filter(|r| r.due().is_some_and(|at| at <= due)) {
@@ -153,7 +154,9 @@ impl World {
             for entry in acts {
                 self.act(&entry);
             }
+            changed = true;
         }
+        changed
     }
 
     /// Derives what holds for whom.
