@@ -38,6 +38,13 @@ pub(in crate::collectors::gpu) struct PciLink {
     pub(in crate::collectors::gpu) width_max: Option<u32>,
 }
 
+impl PciGpu {
+    /// Whether NVML should show it: NVIDIA's driver has it, or none has.
+    pub(in crate::collectors::gpu) fn is_for_nvml(&self) -> bool {
+        self.driver.as_deref().is_none_or(|driver| driver == "nvidia")
+    }
+}
+
 /// The GPUs below `sys`, by address. A device that goes away meanwhile is left out.
 pub(super) fn gpus(sys: &Path) -> Vec<PciGpu> {
     let Ok(devices) = fs::read_dir(sys.join("bus/pci/devices")) else { return Vec::new() };
@@ -140,6 +147,8 @@ mod tests {
                 .zip(want)
                 .collect::<Vec<_>>()
         );
+        let for_nvml: Vec<_> = found.iter().map(PciGpu::is_for_nvml).collect();
+        assert_eq!(for_nvml, [true, true, false]);
         assert_eq!((found[0].numa_node, &found[0].link), (None, &PciLink::default()));
         assert_eq!((found[1].numa_node, found[1].device.as_str()), (Some(1), "0x2330"));
         assert_eq!((found[1].link.width, found[1].link.width_max), (Some(8), Some(16)));
