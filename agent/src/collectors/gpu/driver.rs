@@ -119,9 +119,9 @@ impl Driver {
         self.reason == Some(Reason::Released)
     }
 
-    /// Asks for a new start of the library.
-    pub(super) fn reopen(&mut self) {
-        self.reopen = true;
+    /// Asks for a new start of the library. True when nobody has yet.
+    pub(super) fn reopen(&mut self) -> bool {
+        !std::mem::replace(&mut self.reopen, true)
     }
 
     /// Asks how many GPUs there are.
@@ -153,9 +153,8 @@ impl Driver {
             }
             Some(Outcome::Counted(Err(code))) => {
                 self.reopen |= code.wants_reopening();
-                if code.is_unsupported() {
-                    self.reason = Some(Reason::Failed);
-                }
+                // A library that cannot count its GPUs is none.
+                self.reason = code.is_unsupported().then_some(Reason::Failed);
                 tracing::debug!(%code, "GPUs cannot be counted");
             }
             Some(Outcome::Closed) => {}

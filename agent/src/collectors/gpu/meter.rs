@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use super::metrics::{self, CALL_ERRORS, CALL_SECONDS, CALLS, DEMOTED};
 use super::nvml::Code;
-use super::rows::{Row, Rows};
+use super::rows::Rows;
 use crate::sample::Metric;
 
 /// After so long, what was not supported is tried again.
@@ -229,13 +229,13 @@ impl State {
         };
     }
 
-    /// The 95th percentile of what the window has, the higher one of two.
+    /// The 95th percentile of a full window, which is the second highest of twenty; of a window
+    /// that is not full the second highest, too: one call that took long says nothing.
     fn percentile(&self) -> Duration {
         let mut sorted = self.window;
         let seen = &mut sorted[..self.seen];
         seen.sort_unstable();
-        let rank = (self.seen * 95).div_ceil(100);
-        rank.checked_sub(1).map_or(Duration::ZERO, |index| seen[index])
+        seen.len().checked_sub(2).map_or(Duration::ZERO, |second| seen[second])
     }
 }
 
@@ -384,12 +384,6 @@ impl State {
     }
 }
 
-/// The value of a row that is there, for the collector's own use.
-pub(super) fn value_of(rows: &Rows, metric: &'static Metric) -> Option<f64> {
-    let row: Option<&Row> = rows.iter().find(|row| std::ptr::eq(row.metric, metric));
-    row.map(|row| row.value).filter(|value| !value.is_nan())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -412,9 +406,11 @@ mod tests {
         assert_eq!(after(&[60 * MS; 20], Tier::Fast), (2, 99));
         assert_eq!(after(&[60 * MS; 6], Tier::Medium), (2, 59));
         assert_eq!(after(&[6 * MS; 3], Tier::Slow), (1, 4));
-        let mut one_hiccup = [MS; 20];
-        one_hiccup[7] = 500 * MS;
-        assert_eq!(after(&one_hiccup, Tier::Fast), (0, 0));
+        for (tier, count) in [(Tier::Fast, 20), (Tier::Medium, 6), (Tier::Slow, 3)] {
+            let mut one_hiccup = vec![MS; count];
+            one_hiccup[0] = 500 * MS;
+            assert_eq!(after(&one_hiccup, tier), (0, 0));
+        }
     }
 
     #[test]

@@ -27,9 +27,10 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use self::control::DriverInfo;
 use self::driver::{Change, Driver, Reason};
 use self::events::{Events, Hint, PciGpu};
-use self::fleet::Fleet;
+use self::fleet::{Fleet, Happening};
 use self::meter::Tier;
 use self::nvml::Handle;
 use self::reader::Context;
@@ -37,6 +38,9 @@ use self::worker::Worker;
 use super::pods::Attribution;
 use super::{CollectError, Collector, Paths};
 use crate::sample::{Batch, Metric};
+
+/// What is not here where there is no GPU.
+const ABSENT: &str = "NVML with GPUs, or an NVIDIA GPU on the PCI bus,";
 
 /// The time since some moment. Tests have their own.
 pub type Clock = Arc<dyn Fn() -> Duration + Send + Sync>;
@@ -111,6 +115,7 @@ pub struct Gpu {
     /// What was last told of the driver.
     reason: Option<Reason>,
     was_up: bool,
+    told_info: DriverInfo,
 }
 
 impl Gpu {
@@ -146,6 +151,7 @@ impl Gpu {
             attached: Vec::new(),
             reason: None,
             was_up: false,
+            told_info: DriverInfo::default(),
             clock,
         }
     }
@@ -160,15 +166,12 @@ impl Gpu {
         self.heed_hints();
         self.step(now, patience);
         self.read(Tier::Fast, now, started + self.config.interval / 2);
-        let released = self.driver.is_released();
-        self.fleet.refresh(now, released, |gpu, happening| {
-            batch.event(publish::event(gpu, &happening));
-        });
-        self.heed_workers();
         self.tell_driver(batch);
+        self.refresh(now, batch);
+        self.heed_workers();
         self.tell_inventory();
         if self.is_absent() {
-            return Err(CollectError::Absent(format!("GPU ({})", self.nvml_name())));
+            return Err(CollectError::Absent(ABSENT.into()));
         }
         publish::node(batch, &self.driver, &self.fleet, &self.pci);
         publish::tier(batch, &self.fleet, &self.attribution, Tier::Fast);
@@ -180,21 +183,43 @@ impl Gpu {
         let started = Instant::now();
         let now = (self.clock)();
         if self.is_absent() {
-            return Err(CollectError::Absent(format!("GPU ({})", self.nvml_name())));
+            return Err(CollectError::Absent(ABSENT.into()));
         }
         match tier {
             Tier::Slow => self.read_pci(now),
-            _ => self.driver.count(),
+            _ => {
+                self.driver.count();
+                self.seek();
+            }
         }
         self.read(tier, now, started + self.config.interval / 4);
-        self.fleet.refresh(now, self.driver.is_released(), |gpu, happening| {
-            batch.event(publish::event(gpu, &happening));
-        });
+        self.refresh(now, batch);
         if tier == Tier::Medium {
             publish::inventory(batch, &self.driver, &self.fleet, &self.pci);
         }
         publish::tier(batch, &self.fleet, &self.attribution, tier);
         Ok(())
+    }
+
+    /// Takes over how the GPUs are, and tells what happened to them.
+    fn refresh(&mut self, now: Duration, batch: &mut Batch) {
+        let mut restarted = false;
+        self.fleet.refresh(now, self.driver.is_released(), |gpu, happening| {
+            restarted |= happening == Happening::Restarted;
+            batch.event(publish::event(gpu, &happening));
+        });
+        if restarted {
+            // A driver that was loaded anew may have other GPUs.
+            self.probes.fill(true);
+            self.driver.count();
+        }
+    }
+
+    /// Looks again for GPUs that have not said who they are.
+    fn seek(&mut self) {
+        for (worker, probe) in self.fleet.workers.iter().zip(&mut self.probes) {
+            *probe |= worker.board().found.is_none();
+        }
     }
 
     /// Moves the driver on, and the workers with it. Opening and counting follow each other in
@@ -283,8 +308,9 @@ impl Gpu {
         }
         let unseen: Vec<String> =
             publish::unseen(&self.fleet, &self.pci).map(|gpu| gpu.bus_id.clone()).collect();
-        if unseen.iter().any(|bus_id| !self.sought.contains(bus_id)) {
-            self.driver.reopen();
+        let is_new = |bus_id: &String| !self.sought.contains(bus_id);
+        if unseen.iter().any(is_new) && self.driver.reopen() {
+            tracing::info!(?unseen, "NVML is opened anew for GPUs that it does not know");
         }
         self.sought = unseen;
     }
@@ -309,9 +335,11 @@ impl Gpu {
     /// What workers found out that is not about one GPU alone.
     fn heed_workers(&mut self) {
         for worker in &self.fleet.workers {
-            if let Some(code) = worker.board().reopen.take() {
+            if let Some(code) = worker.board().reopen.take()
+                && self.driver.library().is_some()
+                && self.driver.reopen()
+            {
                 tracing::info!(%code, "NVML is opened anew");
-                self.driver.reopen();
             }
         }
     }
@@ -320,9 +348,9 @@ impl Gpu {
     fn tell_driver(&mut self, batch: &mut Batch) {
         let reason = self.driver.reason();
         let up = reason.is_none() && self.driver.library().is_some();
-        if up && !self.was_up {
-            let labels = &self.driver.info.labels;
-            tracing::info!(?labels, "NVML can be used");
+        if up && (!self.was_up || self.told_info != self.driver.info) {
+            self.told_info = self.driver.info.clone();
+            tracing::info!(versions = ?self.told_info.labels, "NVML can be used");
             batch.event(publish::driver_event(&self.driver, None));
         }
         // Nobody misses a driver where there are no GPUs.
@@ -361,10 +389,6 @@ impl Gpu {
         let gone = reason.is_some_and(|r| !matches!(r, Reason::Released | Reason::Wedged));
         let expected = publish::unseen(&self.fleet, &self.pci).next().is_some();
         gone && self.fleet.gpus.is_empty() && !expected
-    }
-
-    fn nvml_name(&self) -> &'static str {
-        "NVML and NVIDIA PCI devices"
     }
 }
 

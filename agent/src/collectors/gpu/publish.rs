@@ -31,8 +31,7 @@ pub(super) fn node(batch: &mut Batch, driver: &Driver, fleet: &Fleet, pci: &[Pci
 /// passed on to virtual machines.
 pub(super) fn unseen<'a>(fleet: &'a Fleet, pci: &'a [PciGpu]) -> impl Iterator<Item = &'a PciGpu> {
     let is_known = |bus_id: &str| fleet.gpus.iter().any(|gpu| *gpu.identity.pci == *bus_id);
-    let is_ours = |gpu: &PciGpu| gpu.driver.as_deref().is_none_or(|driver| driver == "nvidia");
-    pci.iter().filter(move |gpu| is_ours(gpu) && !is_known(&gpu.bus_id))
+    pci.iter().filter(move |gpu| gpu.is_for_nvml() && !is_known(&gpu.bus_id))
 }
 
 /// The medium tier's part that comes from no GPU.

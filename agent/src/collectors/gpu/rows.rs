@@ -39,7 +39,8 @@ impl Rows {
         self.rows.clear();
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Row> {
+    #[cfg(test)]
+    fn iter(&self) -> impl Iterator<Item = &Row> {
         self.rows.iter()
     }
 

@@ -27,6 +27,6 @@ pub(in crate::collectors::gpu) use self::fabric::Fabric;
 pub(in crate::collectors::gpu) use self::fields::{ALL_LINKS, FieldBatch, Number, Numbering};
 pub(in crate::collectors::gpu) use self::gpm::{Gpm, Instance};
 pub(in crate::collectors::gpu) use self::library::{Handle, Library, OpenError};
-pub(in crate::collectors::gpu) use self::memory::{Bar1, Memory, RemapHistogram, Sram};
-pub(in crate::collectors::gpu) use self::mig::{Attributes, NO_INSTANCE};
+pub(in crate::collectors::gpu) use self::memory::{Memory, RemapHistogram, Sram};
+pub(in crate::collectors::gpu) use self::mig::NO_INSTANCE;
 pub(in crate::collectors::gpu) use self::processes::{ProcessKind, ProcessList, UtilizationList};

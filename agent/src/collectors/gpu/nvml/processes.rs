@@ -79,13 +79,11 @@ impl ProcessList {
                     older.mps,
                 ),
             };
-            match (told, older) {
-                // SAFETY: as for the new name: the buffer has room for `count` processes.
-                (Err(Code::FUNCTION_NOT_FOUND), Some(list)) => {
-                    Code::check(unsafe { list(device, count, to) })
-                }
-                (told, _) => told,
-            }
+            let Some(list) = older.filter(|_| told == Err(Code::FUNCTION_NOT_FOUND)) else {
+                return told;
+            };
+            // SAFETY: as for the new name: the buffer has room for `count` processes.
+            Code::check(unsafe { list(device, count, to) })
         })?;
         Ok(self.buffer[..count].iter().map(|raw| Process {
             pid: raw.pid,

@@ -1,0 +1,83 @@
+//! A steady tick of the GPU collector's fast tier allocates nothing, on the collector's thread
+//! and on the GPUs', and a long run takes no more memory. Alone in its program, because it
+//! counts what the whole program allocates.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod gpu_support;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use fake_nvml::scenario::{Gpu, Load, Scenario};
+use gpu_support::{conditions, count};
+use sextant_agent::collectors::Collector;
+use sextant_agent::sample::Batch;
+
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+static BYTES: AtomicI64 = AtomicI64::new(0);
+
+#[expect(unsafe_code, reason = "an allocator is unsafe to implement")]
+// SAFETY: everything is passed on to the system's allocator as it came.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        BYTES.fetch_add(i64::try_from(layout.size()).unwrap_or(0), Ordering::Relaxed);
+        // SAFETY: the caller keeps alloc's contract.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        BYTES.fetch_sub(i64::try_from(layout.size()).unwrap_or(0), Ordering::Relaxed);
+        // SAFETY: the block came from `alloc` above, which is System's.
+        unsafe { System.dealloc(block, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Ticks of the fast tier; the slower ones come along at their pace.
+const TICKS: u32 = 100_000;
+
+#[test]
+fn steady_fast_tick_allocates_nothing_and_long_runs_take_no_more_memory() {
+    let busy = conditions(|c| c.load = Some(Load::steady(0.8)));
+    let gpus = vec![Gpu::of("h100-sxm").count(2).set(busy)];
+    let mut node = gpu_support::node(Scenario { gpus, poll_ms: 1000, ..Scenario::default() });
+    assert_eq!(count(&node.until_read(2), "gpu_power_watts"), 2);
+    let mut batches: [Batch; 3] = Default::default();
+    let mut tick = |tier: usize| {
+        node.advance(0.5);
+        let batch = &mut batches[tier];
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        batch.begin();
+        node.gpu.collect(tier, batch).unwrap();
+        let values = batch.finish("gpu", 1000).values.len();
+        assert!(values > 60 || tier != 0, "{values}");
+        ALLOCATIONS.load(Ordering::Relaxed) - before
+    };
+    let mut run = |ticks: u32| {
+        let mut with_allocations = 0;
+        for at in 0..ticks {
+            with_allocations += u32::from(tick(0) > 0);
+            if at % 10 == 9 {
+                tick(1);
+            }
+            if at % 600 == 599 {
+                tick(2);
+            }
+        }
+        with_allocations
+    };
+    run(3000);
+    let bytes = BYTES.load(Ordering::Relaxed);
+    let with_allocations = run(TICKS);
+    // The fake library is another allocator's; what is left is the tick after a slower tier has
+    // found something new, and a second look at all GPUs every five minutes.
+    assert!(with_allocations < TICKS / 400, "{with_allocations} of {TICKS} ticks allocate");
+    let grown = BYTES.load(Ordering::Relaxed) - bytes;
+    assert!(grown < 64 << 10, "{grown} bytes more");
+}
