@@ -158,6 +158,20 @@ fn library_whose_start_hangs_is_told_and_then_used() {
 }
 
 #[test]
+fn driver_that_hangs_apart_from_its_gpus_is_told_while_they_go_on() {
+    let mut node = with(gpus(2), |config, _| config.interval = Duration::from_millis(100));
+    node.until_read(2);
+    node.happen(Entry::all().set(conditions(|c| c.hang = vec!["GetCount_v2".into()])));
+    node.medium();
+    node.until("wedged", |samples| {
+        value(samples, "gpu_driver_up", &[("reason", "wedged")]) == Some(0.0)
+            && count(samples, "gpu_temperature_celsius") == 2
+    });
+    node.calm();
+    node.until("up", |samples| value(samples, "gpu_driver_up", &[]) == Some(1.0));
+}
+
+#[test]
 fn counters_that_start_again_are_told_once() {
     let mut node = node(gpus(2));
     node.until("energy", |samples| {

@@ -73,7 +73,7 @@ fn libraries_that_are_not_nvml_are_survived() {
         drop(node);
     }
     // Threads end on their own; one that panicked while it did so would be too late to see.
-    std::thread::park_timeout(std::time::Duration::from_millis(100));
+    gpu_support::pause(std::time::Duration::from_millis(100));
     assert_eq!(PANICS.load(Ordering::Relaxed), 0);
 }
 

@@ -5,9 +5,11 @@
 
 mod gpu_support;
 
+use std::time::Duration;
+
 use fake_nvml::Code;
 use fake_nvml::scenario::{Entry, Gpu, Load, Mig, Process, ProcessType, Scenario};
-use gpu_support::{Samples, conditions, count, node, of, value, with};
+use gpu_support::{Samples, conditions, count, node, of, pause, value, with};
 
 fn h100(count: u32) -> Scenario {
     let busy = conditions(|c| c.load = Some(Load::steady(0.9)));
@@ -34,7 +36,7 @@ fn busy_gpu_is_told_in_base_units() {
 
     node.medium();
     // GPM compares two samples that are some time apart.
-    std::thread::park_timeout(std::time::Duration::from_millis(120));
+    pause(Duration::from_millis(120));
     let medium = node.medium();
     is_between(&medium, "gpu_memory_total_bytes", 79e9, 90e9);
     is_between(&medium, "gpu_sm_active_ratio", 0.3, 1.0);
@@ -134,7 +136,7 @@ fn mig_is_turned_on_changed_and_turned_off() {
     assert_eq!(of(&medium, "gpu_mig_mode").filter(|(_, on)| *on == 1.0).count(), 1);
     let infos: Vec<_> = of(&medium, "gpu_mig_info").map(|(key, _)| key).collect();
     assert!(infos.iter().any(|key| key.contains("profile=\"3g.40gb\"")), "{infos:?}");
-    std::thread::park_timeout(std::time::Duration::from_millis(120));
+    pause(Duration::from_millis(120));
     assert_eq!(count(&node.medium(), "gpu_mig_sm_active_ratio"), 2);
     // NVML has no utilization of a GPU in MIG mode.
     node.advance(1.0);

@@ -199,6 +199,14 @@ impl Drop for Node {
     }
 }
 
+/// Waits in earnest, for what is measured between two instants.
+pub(crate) fn pause(time: Duration) {
+    let end = Instant::now() + time;
+    while let Some(left) = end.checked_duration_since(Instant::now()) {
+        std::thread::park_timeout(left);
+    }
+}
+
 /// Conditions of which one is changed.
 pub(crate) fn conditions(change: impl FnOnce(&mut Conditions)) -> Conditions {
     let mut conditions = Conditions::default();

@@ -178,7 +178,7 @@ struct Thread {
 
 impl Thread {
     fn run(mut self) {
-        let mut output = Output::default();
+        let mut outputs: [Output; 3] = Default::default();
         loop {
             let mut board = self.port.board.lock();
             while !board.orders.any() {
@@ -203,7 +203,7 @@ impl Thread {
             } else if let Some(library) = probe {
                 self.probe(&library, lost);
             } else if let Some(tier) = tier {
-                self.read(tier, lost, &mut output);
+                self.read(tier, lost, &mut outputs[tier as usize]);
             }
             let mut board = self.port.board.lock();
             if !board.orders.any() {
