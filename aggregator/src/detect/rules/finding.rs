@@ -1,4 +1,5 @@
-//! What a rule that fires says: its numbers and texts, filled in.
+//! What a rule that fires says, its numbers and texts filled in; and whether an event's entity is
+//! one that it is about.
 
 use std::sync::Arc;
 
@@ -6,7 +7,7 @@ use sextant_proto::v1::Event;
 
 use super::index::Whose;
 use super::others::Others;
-use super::rule::{EventRule, Report, Rule};
+use super::rule::{EventRule, Gate, Report, Rule};
 use super::spec::Book;
 use super::template::Facts;
 use crate::detect::{Finding, Subject, Tick};
@@ -59,20 +60,47 @@ pub(super) fn of_event(
     finding(&rule.report, node, subject.clone(), event.time_unix_ms, numbers, facts)
 }
 
+/// Whether an event's entity is one that the rule is about: what it is, and what holds of it.
+pub(super) fn is_about(
+    (book, others): (&Book, Option<&Others>),
+    rule: &EventRule,
+    (event, subject): (&Event, &Subject),
+) -> bool {
+    let report = &rule.report;
+    let info = || event_info(book, report, others, event, subject);
+    let fits = |info: &Arc<Series>| report.info.take(|name| info.label(name));
+    let holds = |gate: &Gate| {
+        let find = |others: &Others| {
+            let cells = others.cells(|known| known.find(&gate.operand, whose(subject)));
+            let seen = cells.filter_map(|(_, cell)| others.seen(cell, event.time_unix_ms));
+            let held: Vec<bool> = seen.map(|s| gate.op.holds(s.value, gate.value)).collect();
+            held
+        };
+        let held = others.map(find).unwrap_or_default();
+        if held.is_empty() { gate.optional } else { held.contains(&true) }
+    };
+    (report.info.is_empty() || info().is_some_and(fits)) && rule.gates.iter().all(holds)
+}
+
+/// The labels of an event's entity, to find its series by.
+fn whose(subject: &Subject) -> Whose<'_> {
+    let labels: &[LabelPair] = match subject {
+        Subject::Entity(entity) => &entity.labels,
+        Subject::Node | Subject::Series(_) => &[],
+    };
+    Whose { entity: labels, labels }
+}
+
 /// The info series of an event's entity.
-pub(super) fn event_info<'a>(
+fn event_info<'a>(
     book: &Book,
     report: &Report,
     others: Option<&'a Others>,
     event: &Event,
     subject: &Subject,
 ) -> Option<&'a Arc<Series>> {
-    let labels: &[LabelPair] = match subject {
-        Subject::Entity(entity) => &entity.labels,
-        Subject::Node | Subject::Series(_) => &[],
-    };
     let metric = book.info_metric(report, &event.entity_type)?;
-    others?.info(metric, Whose { entity: labels, labels })
+    others?.info(metric, whose(subject))
 }
 
 /// A label of an event's entity, an attribute, or its text as `message`.

@@ -126,16 +126,6 @@ impl Rules {
             happened: Happened::default(),
         }
     }
-
-    /// Whether the entity is one that the rule is about.
-    fn is_about(&self, report: &Report, node: NodeId, event: &Event, subject: &Subject) -> bool {
-        if report.info.is_empty() {
-            return true;
-        }
-        let others = self.nodes.get(&node).map(|n| &n.others);
-        let info = finding::event_info(&self.book, report, others, event, subject);
-        info.is_some_and(|info| report.info.take(|name| info.label(name)))
-    }
 }
 
 impl Detector for Rules {
@@ -212,13 +202,13 @@ impl Detector for Rules {
                 edges.extend(self.happened.clear((number, rule), node, what));
             }
             let meant = rule.kind == event.r#type && rule.labels.take(label);
-            if !meant || !self.is_about(&rule.report, node.id, event, &subject) {
+            let others = self.nodes.get(&node.id).map(|n| &n.others);
+            if !meant || !finding::is_about((&self.book, others), rule, what) {
                 continue;
             }
             match self.happened.observe((number, rule), node, what, edges) {
                 Change::Nothing => {}
                 Change::Fire(count) => {
-                    let others = self.nodes.get(&node.id).map(|n| &n.others);
                     let found = finding::of_event((&self.book, others), rule, node, what, count);
                     edges.push(Edge::Fire(found));
                 }
@@ -249,12 +239,13 @@ fn builtin() -> Vec<(String, String)> {
 
 /// Metrics that rules read beside the one that they watch.
 fn wanted(book: &Book) -> FxHashSet<String> {
-    let operands = book.rules.iter().flat_map(Rule::operands).map(|o| o.metric.clone());
+    let gates = book.events.iter().flat_map(|r| &r.gates).map(|g| &g.operand);
+    let operands = book.rules.iter().flat_map(Rule::operands).chain(gates);
     let samples = book.rules.iter().map(|r| &r.report);
     let reports = samples.chain(book.events.iter().map(|r| &r.report));
     let info = reports.filter(|r| r.reads_info()).flat_map(|report| {
         let of_types = book.info.values().filter(|_| report.info_metric.is_none());
         report.info_metric.iter().chain(of_types).cloned()
     });
-    operands.chain(info).collect()
+    operands.map(|o| o.metric.clone()).chain(info).collect()
 }

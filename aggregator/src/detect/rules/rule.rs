@@ -151,6 +151,7 @@ pub(super) struct EventRule {
     pub(super) kind: String,
     /// Over the entity's labels and the event's attributes.
     pub(super) labels: Matchers,
+    pub(super) gates: Vec<Gate>,
     /// So many ...
     pub(super) count: usize,
     /// ... within this time.

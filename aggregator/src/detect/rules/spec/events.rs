@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::samples::{GateSpec, gate};
 use super::{Wrong, millis, only, read, squeeze, wrong};
 use crate::detect::rules::matcher::{Matcher, Matchers};
-use crate::detect::rules::rule::EventRule;
+use crate::detect::rules::rule::{EventRule, Gate};
 
 /// The keys of a rule about events, beside those of every rule.
 pub(in crate::detect::rules) const EVENT_KEYS: &[&str] = &[
     "event",
     "labels",
+    "when",
     "count_over",
     "threshold",
     "clear_for",
@@ -34,6 +36,8 @@ struct EventSpec {
     event: String,
     #[serde(default)]
     labels: BTreeMap<String, String>,
+    #[serde(default)]
+    when: Vec<GateSpec>,
     #[serde(default, with = "humantime_serde")]
     count_over: Option<Duration>,
     threshold: Option<u32>,
@@ -116,6 +120,10 @@ fn rule(mut table: toml::Table, case: Option<(&str, Matcher)>) -> Result<EventRu
     if spec.clear_event.is_none() && !spec.clear_labels.is_empty() {
         return Err(wrong("clear_labels", "needs clear_event"));
     }
+    let gates: Vec<Gate> = spec.when.into_iter().map(gate).collect::<Result<_, _>>()?;
+    if gates.iter().any(|g| g.divide_by.is_some()) {
+        return Err(wrong("when", "has no divide_by for events"));
+    }
     let matchers = |key, texts| Matchers::parse(texts).map_err(|what| wrong(key, what));
     let labels = matchers("labels", spec.labels)?;
     let clear_labels = matchers("clear_labels", spec.clear_labels)?;
@@ -126,6 +134,7 @@ fn rule(mut table: toml::Table, case: Option<(&str, Matcher)>) -> Result<EventRu
             Some((label, matcher)) => labels.and(label, matcher),
             None => labels,
         },
+        gates,
         count: count as usize,
         over_ms,
         clear_ms: millis("clear_for", spec.clear_for)?,

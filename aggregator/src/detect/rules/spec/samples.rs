@@ -115,7 +115,7 @@ impl TryFrom<toml::Value> for OperandSpec {
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct GateSpec {
+pub(super) struct GateSpec {
     metric: String,
     #[serde(default)]
     labels: BTreeMap<String, String>,
@@ -236,7 +236,8 @@ fn operand(key: &str, spec: OperandSpec) -> Result<Operand, Wrong> {
     Ok(Operand { metric: spec.metric, labels, plain: spec.plain })
 }
 
-fn gate(spec: GateSpec) -> Result<Gate, Wrong> {
+/// Reads an entry of `when`.
+pub(super) fn gate(spec: GateSpec) -> Result<Gate, Wrong> {
     let labels = matchers("when", spec.labels)?;
     Ok(Gate {
         operand: Operand { metric: spec.metric, labels, plain: true },

@@ -119,6 +119,19 @@ fn labels_text_and_what_the_entity_is_are_matched() {
 }
 
 #[test]
+fn gate_holds_of_the_entity_at_the_time_of_the_event() {
+    let mut sim =
+        rule("clear_for = \"1h\"\nwhen = [{ metric = \"owned\", op = \"==\", value = 1 }]");
+    assert_eq!(sim.happen("gpu.xid", "", ""), [""; 0], "not known");
+    sim.put(10, &[("owned", 0.0)]);
+    sim.run(10);
+    assert_eq!(sim.happen("gpu.xid", "", ""), [""; 0]);
+    sim.set("owned", Fault::Set(1.0));
+    sim.run(10);
+    assert_eq!(sim.happen("gpu.xid", "", ""), ["+Test"]);
+}
+
+#[test]
 fn backlog_opens_and_closes_in_its_own_time() {
     let mut sim = sim(CASES);
     let start = sim.now_ms;

@@ -107,7 +107,13 @@ fn rules_name_metrics_labels_and_values_that_agents_send() {
         }
         of_info(&rule.report);
     }
-    book.events.iter().for_each(|rule| of_info(&rule.report));
+    for rule in &book.events {
+        of_info(&rule.report);
+        for gate in &rule.gates {
+            let metric = &gate.operand.metric;
+            assert!(contract.contains_key(metric), "{}: no metric {metric}", rule.report.name);
+        }
+    }
 }
 
 #[test]
