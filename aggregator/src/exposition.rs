@@ -14,7 +14,7 @@ use sextant_proto::v1::{MetricKind, Severity};
 
 use crate::catalog::Live;
 use crate::clock;
-use crate::projection::{self, Fleet, Projection, Projections, Sample};
+use crate::projection::{self, DcgmNames, Fleet, Projection, Projections, Sample};
 use crate::query::Queries;
 use crate::selector::Selector;
 use crate::series::{NodeKey, Series};
@@ -80,7 +80,8 @@ pub fn write(
         own_families(queries, &mut out.text);
     }
     let rows = fresh_rows(queries);
-    let named = |name: &str| filter.names(name);
+    let any = filter.wants_projections();
+    let named = |name: &str| any && filter.names(name);
     let reads = |series: &Series| projections.reads(&named, &series.metric);
     let fleet = Fleet::new(samples(rows.iter(), reads));
     let projected = projections.of(queries, &fleet, &named);
@@ -146,6 +147,12 @@ impl Filter {
     /// Whether a collector or a projection is wanted.
     fn names(&self, name: &str) -> bool {
         self.collectors.is_empty() || self.collectors.iter().any(|c| c == name)
+    }
+
+    /// Whether any projection may have a line that is wanted.
+    fn wants_projections(&self) -> bool {
+        let mut all = projection::families(DcgmNames::Both).into_iter();
+        self.selectors.is_empty() || all.any(|f| self.may_want(f.name))
     }
 
     /// Whether a family of this name may have a line that is wanted.

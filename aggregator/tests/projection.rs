@@ -10,7 +10,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use sextant_aggregator::config::Config;
-use sextant_aggregator::projection::{DcgmNames, HostnameLabel};
+use sextant_aggregator::exposition::{self, Filter};
+use sextant_aggregator::projection::{DcgmNames, HostnameLabel, Projections};
 use sextant_proto::v1::{Event, Label, SubscribeRequest, subscribe_response};
 use support::{Agent, Kill, Running, Shape, config, get, hello, now_ms};
 
@@ -399,6 +400,34 @@ async fn exposition_with_projections_parses_and_only_peers_names_are_odd() {
     // Of the peers' families, only names and units may be complained about.
     let no_help = said.lines().find(|l| !ours(l) && l.ends_with("no help text"));
     assert_eq!(no_help, None);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exposition_comes_in_pieces_and_ends_when_the_reader_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::start(config(dir.path())).await;
+    let mut agent = Agent::connect(&running.grpc, hello("worker-1", "s")).await.unwrap();
+    let mut shape = Shape::new("gpu", 1000);
+    for index in 0..64 {
+        gpu(&mut shape, index, 1.0, 0.0);
+    }
+    send(&mut agent, 1, now_ms(), &shape).await;
+    let projections = Projections::new(Default::default());
+    let pieces = |limit: usize| {
+        let mut pieces = Vec::new();
+        exposition::write(&running.queries, &projections, &Filter::default(), |piece| {
+            pieces.push(piece);
+            pieces.len() < limit
+        });
+        pieces
+    };
+    let all = pieces(usize::MAX);
+    assert!(all.len() > 10, "{} pieces", all.len());
+    assert!(all.iter().all(|p| p.len() < 72 << 10), "a piece is too large");
+    assert!(all.iter().all(|p| p.ends_with('\n')));
+    assert_eq!(all.concat(), scrape(&running, "").await);
+    assert_eq!(pieces(3).len(), 3);
     running.stop().await;
 }
 
