@@ -14,12 +14,15 @@ use sextant_proto::v1::{MetricKind, Severity};
 
 use crate::catalog::Live;
 use crate::clock;
-use crate::projection::{self, Fleet, Projection, Projections, Sample};
+use crate::projection::{self, DcgmNames, Fleet, Projection, Projections, Sample};
 use crate::query::Queries;
 use crate::selector::Selector;
-use crate::series::{NodeKey, Series};
+use crate::series::{NodeId, NodeKey, Series};
 use crate::text_format::{escape, put, sample};
 
+/// Two layouts of a collector with the same interval are two tiers, both alive, when they are no
+/// more than so many intervals apart.
+const TIERS_APART: i64 = 2;
 /// A piece is handed on when it is larger than this.
 const PIECE_BYTES: usize = 64 << 10;
 
@@ -80,9 +83,10 @@ pub fn write(
         own_families(queries, &mut out.text);
     }
     let rows = fresh_rows(queries);
-    let named = |name: &str| filter.names(name);
+    let any = filter.wants_projections();
+    let named = |name: &str| any && filter.names(name);
     let reads = |series: &Series| projections.reads(&named, &series.metric);
-    let fleet = Fleet::new(samples(rows.iter(), reads));
+    let fleet = Fleet::new(samples(current(&rows), reads));
     let projected = projections.of(queries, &fleet, &named);
     let mut families: BTreeMap<Arc<str>, Source> = BTreeMap::new();
     for (number, projection) in projected.iter().enumerate() {
@@ -148,6 +152,12 @@ impl Filter {
         self.collectors.is_empty() || self.collectors.iter().any(|c| c == name)
     }
 
+    /// Whether any projection may have a line that is wanted.
+    fn wants_projections(&self) -> bool {
+        let mut all = projection::families(DcgmNames::Both).into_iter();
+        self.selectors.is_empty() || all.any(|f| self.may_want(f.name))
+    }
+
     /// Whether a family of this name may have a line that is wanted.
     fn may_want(&self, name: &str) -> bool {
         let named = |s: &Selector| {
@@ -182,6 +192,19 @@ fn fresh_rows(queries: &Queries) -> Vec<Row> {
     }
     rows.sort_by_key(|row| (row.live.layout.node.id, std::cmp::Reverse(row.tick_ms)));
     rows
+}
+
+/// Those of fresh rows whose layout did not give way to another. One that did is fresh for some
+/// intervals more; to a projection, which joins values with what identifies their entity, its
+/// owners and states would be there beside the new ones.
+fn current(rows: &[Row]) -> impl Iterator<Item = &Row> {
+    let mut newest: FxHashMap<(NodeId, &str, u32), i64> = FxHashMap::default();
+    rows.iter().filter(move |row| {
+        let layout = &row.live.layout;
+        let tier = (layout.node.id, layout.collector.as_str(), layout.interval_ms);
+        let newest = *newest.entry(tier).or_insert(row.tick_ms);
+        newest.saturating_sub(row.tick_ms) <= TIERS_APART * i64::from(layout.interval_ms)
+    })
 }
 
 /// The values of the series that are wanted, each once.

@@ -75,6 +75,8 @@ fn bad_configuration_is_refused_by_name() {
     f("[tls]\ncert_file = \"c\"\n", &["tls.cert_file", "tls.key_file"]);
     f("[detect]\nrules_file = \"/no/such/rules.toml\"\n", &["/no/such/rules.toml"]);
     f("[auth]\ntokens_file = \"/no/such/tokens.toml\"\n", &["/no/such/tokens.toml"]);
+    f("[exposition]\ndcgm_names = \"new\"\n", &["dcgm_names", "legacy", "dcgm46", "both"]);
+    f("[exposition]\nhostname_label = \"host\"\n", &["Hostname", "hostname", "both"]);
     f("[log]\nlevel = \"===\"\n", &["log.level"]);
     let open = "[listen]\nhttp = \"0.0.0.0:0\"\ngrpc = \"127.0.0.1:0\"\n";
     let data = dir.path().join("data");

@@ -10,7 +10,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use sextant_aggregator::config::Config;
-use sextant_aggregator::projection::{DcgmNames, HostnameLabel};
+use sextant_aggregator::exposition::{self, Filter};
+use sextant_aggregator::projection::{DcgmNames, HostnameLabel, Projections};
 use sextant_proto::v1::{Event, Label, SubscribeRequest, subscribe_response};
 use support::{Agent, Kill, Running, Shape, config, get, hello, now_ms};
 
@@ -402,6 +403,64 @@ async fn exposition_with_projections_parses_and_only_peers_names_are_odd() {
     running.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn owner_that_left_is_gone_although_its_layout_is_fresh_yet() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::start(config(dir.path())).await;
+    let mut agent = Agent::connect(&running.grpc, hello("worker-1", "s")).await.unwrap();
+    let now = now_ms();
+    let shape = |pod: Option<&str>| {
+        let mut shape = Shape::new("gpu", 1000);
+        shape.entity("gpu", &[("uuid", "GPU-0")]).set("gpu_info", &[("gpu", "0")], 1.0);
+        shape.set("gpu_power_watts", &[], 70.0);
+        if let Some(pod) = pod {
+            shape.set("gpu_pod_info", &owner(pod, "false"), 1.0);
+        }
+        shape
+    };
+    for (seq, pod, want) in [
+        (1, Some("first"), Some("pod=\"first\"")),
+        (2, Some("second"), Some("pod=\"second\"")),
+        (3, None, None),
+    ] {
+        let tick = now - 9_000 + i64::try_from(seq).unwrap() * 3_000;
+        send(&mut agent, seq, tick, &shape(pod)).await;
+        let text = scrape(&running, "?match[]=DCGM_FI_DEV_POWER_USAGE").await;
+        let line = text.lines().nth(2).unwrap();
+        assert!(want.is_none_or(|want| line.contains(want)), "{line}");
+        assert_eq!(line.contains("pod="), want.is_some(), "{line}");
+    }
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exposition_comes_in_pieces_and_ends_when_the_reader_goes() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::start(config(dir.path())).await;
+    let mut agent = Agent::connect(&running.grpc, hello("worker-1", "s")).await.unwrap();
+    let mut shape = Shape::new("gpu", 1000);
+    for index in 0..64 {
+        gpu(&mut shape, index, 1.0, 0.0);
+    }
+    send(&mut agent, 1, now_ms(), &shape).await;
+    let projections = Projections::new(Default::default());
+    let pieces = |limit: usize| {
+        let mut pieces = Vec::new();
+        exposition::write(&running.queries, &projections, &Filter::default(), |piece| {
+            pieces.push(piece);
+            pieces.len() < limit
+        });
+        pieces
+    };
+    let all = pieces(usize::MAX);
+    assert!(all.len() > 10, "{} pieces", all.len());
+    assert!(all.iter().all(|p| p.len() < 72 << 10), "a piece is too large");
+    assert!(all.iter().all(|p| p.ends_with('\n')));
+    assert_eq!(all.concat(), scrape(&running, "").await);
+    assert_eq!(pieces(3).len(), 3);
+    running.stop().await;
+}
+
 fn program(name: &str) -> Command {
     #[expect(clippy::disallowed_methods, reason = "a real peer is part of the test")]
     Command::new(name)
@@ -518,7 +577,8 @@ async fn subscriber_gets_clock_events_as_cloud_events() {
         event("ptp.os_clock_state_changed", &[("state", "FREERUN"), ("offset_ns", "27")]),
         event("ptp.sync_state_changed", &[("state", "LOCKED")]),
         event("ptp.gnss_state_changed", &[("device", "/dev/gnss0"), ("state", "3D")]),
-        event("ptp.synce_state_changed", &[("dpll", "0"), ("state", "locked_ho_acq")]),
+        event("ptp.synce_state_changed", &[("dpll", "0"), ("state", "LOCKED"), ("type", "eec")]),
+        event("ptp.synce_state_changed", &[("dpll", "1"), ("state", "LOCKED"), ("type", "pps")]),
         event("ptp.state_changed", &[("instance", "ptp4l.0.config"), ("state", "odd")]),
         event("host.oom_kill", &[]),
     ];

@@ -100,6 +100,8 @@ fn subject(own: &str, resource: &str, event: &Event) -> Option<String> {
         "ptp.gnss_state_changed" => {
             format!("/{}/master", text(event, "device")?.trim_start_matches("/dev/"))
         }
+        // A DPLL of phase is not about SyncE.
+        "ptp.synce_state_changed" if text(event, "type") == Some("pps") => return None,
         "ptp.synce_state_changed" => format!("/dpll{}", text(event, "dpll")?),
         _ => resource.into(),
     })

@@ -42,25 +42,36 @@ pub(crate) struct Entity {
 impl Fleet {
     /// Groups samples; of a series only one may be given.
     pub(crate) fn new(samples: impl Iterator<Item = Sample>) -> Self {
-        type Entities = FxHashMap<(Arc<str>, Vec<LabelPair>), Vec<Sample>>;
-        let mut nodes: FxHashMap<NodeId, (Arc<NodeKey>, Entities)> = FxHashMap::default();
+        let mut groups: Vec<Vec<Sample>> = Vec::new();
+        let mut known = FxHashMap::default();
+        let mut last = 0;
         for sample in samples {
-            let series = &sample.series;
-            let node = nodes
-                .entry(series.node.id)
-                .or_insert_with(|| (Arc::clone(&series.node), Entities::default()));
-            let key = (Arc::clone(&series.entity_type), series.entity.clone());
-            node.1.entry(key).or_default().push(sample);
+            // A layout has the series of an entity together: mostly it is the one before.
+            let same = |group: &Vec<Sample>| group.first().is_some_and(|s| s.is_of_entity(&sample));
+            if !groups.get(last).is_some_and(same) {
+                let series = &sample.series;
+                let kind = Arc::clone(&series.entity_type);
+                let key = (series.node.id, kind, series.entity.clone());
+                last = *known.entry(key).or_insert(groups.len());
+                if last == groups.len() {
+                    groups.push(Vec::new());
+                }
+            }
+            groups[last].push(sample);
         }
-        let view = |(key, entities): (Arc<NodeKey>, Entities)| {
-            let entities = entities.into_iter();
-            let mut entities: Vec<Entity> =
-                entities.map(|((kind, labels), all)| Entity::new(kind, labels, all)).collect();
-            entities.sort_by(|a, b| (&a.kind, &a.labels).cmp(&(&b.kind, &b.labels)));
-            NodeView { key, entities }
-        };
-        let mut nodes: Vec<NodeView> = nodes.into_values().map(view).collect();
+        let mut nodes: FxHashMap<NodeId, NodeView> = FxHashMap::default();
+        for ((id, kind, labels), at) in known {
+            let samples = std::mem::take(&mut groups[at]);
+            let Some(first) = samples.first() else { continue };
+            let key = Arc::clone(&first.series.node);
+            let node = nodes.entry(id).or_insert_with(|| NodeView { key, entities: Vec::new() });
+            node.entities.push(Entity::new(kind, labels, samples));
+        }
+        let mut nodes: Vec<NodeView> = nodes.into_values().collect();
         nodes.sort_by_key(|n| n.key.id);
+        for node in &mut nodes {
+            node.entities.sort_by(|a, b| (&a.kind, &a.labels).cmp(&(&b.kind, &b.labels)));
+        }
         Self { nodes }
     }
 }
@@ -136,6 +147,11 @@ impl Sample {
     /// A label of the series.
     pub(crate) fn label(&self, name: &str) -> Option<&str> {
         self.series.label(name)
+    }
+
+    fn is_of_entity(&self, other: &Self) -> bool {
+        let (a, b) = (&self.series, &other.series);
+        (a.node.id, &a.entity_type, &a.entity) == (b.node.id, &b.entity_type, &b.entity)
     }
 }
 

@@ -39,9 +39,12 @@ const TABLE: &[(&str, Kind, &str)] = &[
     ("openshift_ptp_pps_status", Gauge, "1 while the DPLL of phase has its source."),
 ];
 
+/// A line's labels and value.
+type Line = (Vec<(&'static str, String)>, f64);
+
 /// The projection of one fleet: its lines, by family.
 pub(super) struct OpenshiftPtp {
-    lines: FxHashMap<&'static str, Vec<(Vec<(&'static str, String)>, f64)>>,
+    lines: FxHashMap<&'static str, Vec<Line>>,
 }
 
 /// The families.

@@ -139,7 +139,7 @@ impl Dcgm<'_> {
             }
             Source::Health => {
                 for v in health::verdicts(&device.node.key, gpu, &self.anomalies) {
-                    let own = [("health_watch", v.watch), ("health_error_code", &*v.code)];
+                    let own = [("health_watch", v.watch), ("health_error_code", v.code)];
                     put(&device.with(&own), v.value);
                 }
                 None
