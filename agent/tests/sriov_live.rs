@@ -6,17 +6,20 @@
 mod sriov_support;
 
 use std::process::Command;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sextant_agent::collectors::pods::Attribution;
 use sextant_agent::collectors::sriov::ethtool::Ethtool;
 use sextant_agent::collectors::sriov::{Kernel, Sriov, SriovConfig, vf_info};
-use sextant_agent::netlink::route::{Mask, Route};
+use sextant_agent::netlink::route::{LinkEvents, Mask, Route};
+use sextant_agent::netlink::{Netlink, Protocol};
 use sriov_support::tree::Tree;
-use sriov_support::{paths, tick};
+use sriov_support::{Tick, paths, tick};
 
 const PCI: &str = "0000:3b:00.0";
 
+#[expect(clippy::print_stdout, reason = "a test that cannot run says so")]
 /// Runs `test` in a thread with a network namespace of its own that has a pair of veth, up.
 /// False where the process may not make one.
 fn with_veth(test: impl FnOnce() + Send) -> bool {
@@ -88,7 +91,7 @@ fn link_that_goes_down_and_up_is_heard() {
         let tree = Tree::new();
         tree.pf(PCI, "veth", ("va", index), 4);
         let paths = paths(tree.root());
-        let pods = std::sync::Arc::new(Attribution::new(paths.proc.clone()));
+        let pods = Arc::new(Attribution::new(paths.proc.clone()));
         let config = SriovConfig::default();
         let mut sriov = Sriov::with_kernel(&config, &paths, &pods, Kernel::live());
         tick(&mut sriov, 0);
@@ -105,6 +108,33 @@ fn link_that_goes_down_and_up_is_heard() {
                 std::thread::park_timeout(Duration::from_millis(20));
             }
         }
+    });
+}
+
+#[test]
+fn messages_that_did_not_fit_are_counted_and_later_ones_heard() {
+    with_veth(|| {
+        let tree = Tree::new();
+        tree.pf(PCI, "veth", ("va", 1), 4);
+        let paths = paths(tree.root());
+        let pods = Arc::new(Attribution::new(paths.proc.clone()));
+        let small = || {
+            let mut netlink = Netlink::open(Protocol::Route)?;
+            netlink.set_receive_bytes(1)?;
+            LinkEvents::listen(netlink)
+        };
+        let kernel = Kernel { events: Arc::new(small), ..Kernel::live() };
+        let mut sriov = Sriov::with_kernel(&SriovConfig::default(), &paths, &pods, kernel);
+        let lost = |tick: &Tick| tick.value("sextant_sriov_link_event_overruns_total");
+        assert_eq!(lost(&tick(&mut sriov, 0)), Some(0.0));
+        for mtu in 1400..1410 {
+            ip(&format!("link set va mtu {mtu}"));
+        }
+        let after = tick(&mut sriov, 0);
+        assert_eq!((lost(&after), after.failures), (Some(1.0), vec![]));
+        assert_eq!(lost(&tick(&mut sriov, 0)), Some(1.0));
+        ip("link set va mtu 1300");
+        assert_eq!(lost(&tick(&mut sriov, 0)), Some(1.0));
     });
 }
 
