@@ -4,9 +4,10 @@
 
 mod sriov_support;
 
+use sextant_agent::collectors::sriov::SriovConfig;
 use sriov_support::kernel::{BuiltPf, BuiltVf, FULL, FakeKernel, gone_message, link_message};
 use sriov_support::tree::{Tree, vf_address};
-use sriov_support::{sriov, tick};
+use sriov_support::{sriov, sriov_with, tick};
 
 const PCI: &str = "0000:3b:00.0";
 const INDEX: u32 = 4;
@@ -220,4 +221,18 @@ fn device_without_a_network_device_is_named_by_its_address() {
     let labels = "pci=\"0000:04:00.0\",pf=\"0000:04:00.0\"";
     assert_eq!(slow.value(&format!("sriov_pf_vfs_max{{{labels}}}")), Some(16.0));
     assert!(kernel.state().asked.is_empty());
+}
+
+#[test]
+fn applications_are_left_alone_if_so_configured() {
+    let (tree, kernel) = node(0);
+    let socket = tree.root().join("run/dpdk/rte/dpdk_telemetry.v2");
+    std::fs::create_dir_all(socket.parent().unwrap()).unwrap();
+    // Not of the right kind, so that asking fails.
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+    let failures = |dpdk| {
+        let config = SriovConfig { dpdk, ..SriovConfig::default() };
+        tick(&mut sriov_with(&config, tree.root(), &kernel), 1).failures.len()
+    };
+    assert_eq!((failures(true), failures(false)), (1, 0));
 }

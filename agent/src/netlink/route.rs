@@ -12,6 +12,9 @@ const RTM_DELLINK: u16 = 17;
 const RTM_GETLINK: u16 = 18;
 const IFLA_EXT_MASK: u16 = 29;
 const RTNLGRP_LINK: u32 = 1;
+/// A link is told with some 4 KB of the kernel's memory, and starting many pods at once changes
+/// hundreds of them between two reads.
+const RECEIVE_BYTES: usize = 4 << 20;
 /// `struct ifinfomsg`.
 const LINK_HEADER: usize = 16;
 const INDEX: std::ops::Range<usize> = 4..8;
@@ -116,11 +119,20 @@ impl LinkEvents {
     /// When the kernel gives no socket.
     pub fn open() -> Result<Self, NetlinkError> {
         let mut netlink = Netlink::open(Protocol::Route)?;
+        netlink.set_receive_bytes(RECEIVE_BYTES)?;
+        Self::listen(netlink)
+    }
+
+    /// Listens by this socket of the kernel's.
+    ///
+    /// # Errors
+    /// When it may not.
+    pub fn listen(mut netlink: Netlink) -> Result<Self, NetlinkError> {
         netlink.join(RTNLGRP_LINK)?;
         Ok(Self::new(netlink))
     }
 
-    /// Listens to this socket, which has joined already.
+    /// Listens to what comes out of this socket.
     #[must_use]
     pub fn new(netlink: Netlink) -> Self {
         Self { netlink }

@@ -116,6 +116,17 @@ impl Netlink {
         set.map_err(|e| NetlinkError::Open(e.into()))
     }
 
+    /// Asks for room for so many bytes that were not read yet. Without privilege the kernel
+    /// gives less (`net.core.rmem_max`).
+    ///
+    /// # Errors
+    /// When the kernel gives none.
+    pub fn set_receive_bytes(&mut self, bytes: usize) -> Result<(), NetlinkError> {
+        let set = sockopt::set_socket_recv_buffer_size_force(&self.socket, bytes)
+            .or_else(|_| sockopt::set_socket_recv_buffer_size(&self.socket, bytes));
+        set.map_err(|e| NetlinkError::Open(e.into()))
+    }
+
     /// Joins a multicast group: what happens is then told by [`Netlink::drain`].
     ///
     /// # Errors

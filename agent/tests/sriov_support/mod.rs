@@ -81,6 +81,11 @@ const ETHTOOL: Ethtool = Ethtool {
 
 /// The collector below `root`, asking `kernel`. Calls take no time.
 pub(crate) fn sriov(root: &Path, kernel: &FakeKernel) -> Sriov {
+    sriov_with(&SriovConfig::default(), root, kernel)
+}
+
+/// The same, configured.
+pub(crate) fn sriov_with(config: &SriovConfig, root: &Path, kernel: &FakeKernel) -> Sriov {
     let [route, events, generic] = [kernel.clone(), kernel.clone(), kernel.clone()];
     let kernel = Kernel {
         route: Arc::new(move || Netlink::from_fd(route.route()).map(Route::new)),
@@ -91,7 +96,7 @@ pub(crate) fn sriov(root: &Path, kernel: &FakeKernel) -> Sriov {
     };
     let paths = paths(root);
     let pods = Arc::new(Attribution::new(paths.proc.clone()));
-    Sriov::with_kernel(&SriovConfig::default(), &paths, &pods, kernel)
+    Sriov::with_kernel(config, &paths, &pods, kernel)
 }
 
 /// One read of a tier.

@@ -1,8 +1,11 @@
 //! devlink: the driver's health reporters, the mode of the switch in the NIC, ports, and the
 //! firmware's version. A kernel or a driver without it has nothing of this.
 
+use std::time::{Duration, Instant};
+
 use rustc_hash::FxHashMap;
 
+use super::backoff::Backoff;
 use crate::netlink::generic::{Answer, Family, Generic};
 use crate::netlink::{Attributes, NetlinkError, Payload};
 
@@ -76,6 +79,56 @@ pub(super) struct Eswitch {
     pub(super) mode: &'static str,
     pub(super) inline: &'static str,
     pub(super) encap: &'static str,
+}
+
+/// What was last told of one device. Some drivers ask their firmware for each port, so a device
+/// that is slow to answer is asked more rarely.
+#[derive(Debug)]
+pub(super) struct Reading {
+    backoff: Backoff,
+    device: Device,
+    fresh: bool,
+}
+
+impl Reading {
+    /// Nothing asked yet; ticks come once an `interval`.
+    pub(super) fn new(interval: Duration) -> Self {
+        Self { backoff: Backoff::new(interval), device: Device::default(), fresh: false }
+    }
+
+    /// Asks, if it is time to.
+    pub(super) fn read(
+        &mut self,
+        devlink: &mut Devlink,
+        pci: &str,
+        clock: fn() -> Instant,
+    ) -> Result<(), NetlinkError> {
+        self.fresh = false;
+        if !self.backoff.due() {
+            return Ok(());
+        }
+        let before = clock();
+        let device = devlink.device(pci);
+        self.backoff.took(clock().saturating_duration_since(before));
+        self.device = device?;
+        self.fresh = true;
+        Ok(())
+    }
+
+    /// There is nobody to ask any more.
+    pub(super) fn clear(&mut self) {
+        (self.device, self.fresh) = (Device::default(), false);
+    }
+
+    /// What was last told.
+    pub(super) const fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Whether it was told at this tick.
+    pub(super) const fn is_fresh(&self) -> bool {
+        self.fresh
+    }
 }
 
 /// Asks devlink.

@@ -58,12 +58,14 @@ pub struct SriovConfig {
     /// Configuration and counters of VFs, which the kernel tells under its routing lock.
     #[serde(with = "humantime_serde")]
     pub vf_interval: Duration,
+    /// Applications that use DPDK, by their telemetry sockets.
+    pub dpdk: bool,
 }
 
 impl Default for SriovConfig {
     fn default() -> Self {
         let [interval, vf_interval] = [1, 15].map(Duration::from_secs);
-        Self { enabled: true, interval, vf_interval }
+        Self { enabled: true, interval, vf_interval, dpdk: true }
     }
 }
 
@@ -73,6 +75,7 @@ struct Device {
     counters: Option<Counters>,
     vfs: VfReader,
     driver_counters: DriverCounters,
+    devlink: devlink::Reading,
 }
 
 /// Reads SR-IOV devices.
@@ -137,6 +140,7 @@ impl Sriov {
                     counters: open(&pf),
                     vfs: VfReader::new(self.config.vf_interval),
                     driver_counters: DriverCounters::new(self.config.vf_interval),
+                    devlink: devlink::Reading::new(self.config.vf_interval),
                     pf,
                 });
                 continue;
@@ -199,7 +203,7 @@ impl Sriov {
     fn slow(&mut self, batch: &mut Batch) {
         self.open_sockets(batch);
         for device in &mut self.devices {
-            let Device { pf, vfs, driver_counters, .. } = device;
+            let Device { pf, vfs, driver_counters, devlink: told, .. } = device;
             if let Some(route) = &mut self.route
                 && let Err(error) = vfs.read(pf, route, self.kernel.clock)
             {
@@ -210,10 +214,14 @@ impl Sriov {
                     self.route = None;
                 }
             }
-            let told = match &mut self.devlink {
-                Some(devlink) => devlink_device(devlink, &pf.pci, batch),
-                None => devlink::Device::default(),
-            };
+            match &mut self.devlink {
+                Some(devlink) => {
+                    if let Err(error) = told.read(devlink, &pf.pci, self.kernel.clock) {
+                        batch.fail("devlink", &chain(&error));
+                    }
+                }
+                None => told.clear(),
+            }
             if let Some(netdev) = &pf.netdev
                 && let Err(error) = driver_counters.read(
                     &netdev.name,
@@ -236,14 +244,16 @@ impl Sriov {
                 from_sysfs,
                 firmware: &firmware,
                 owned,
-                eswitch: told.eswitch.as_ref(),
+                eswitch: told.device().eswitch.as_ref(),
             };
             pf_values::set(pf, &known, &mut entity, &mut self.reader);
             driver_counters.set(&mut entity);
             vf_values::set(pf, vfs, from_sysfs, owners.as_deref(), batch, &mut self.reader);
-            pf_values::set_devlink(pf, &told, batch);
+            pf_values::set_devlink(pf, told, batch);
         }
-        self.dpdk.read(batch);
+        if self.config.dpdk {
+            self.dpdk.read(batch);
+        }
     }
 
     fn open_sockets(&mut self, batch: &mut Batch) {
@@ -263,10 +273,6 @@ fn open(pf: &Pf) -> Option<Counters> {
 
 fn tell<T>(source: &'static str, result: Result<T, NetlinkError>, batch: &mut Batch) -> Option<T> {
     result.inspect_err(|error| batch.fail(source, &chain(error))).ok()
-}
-
-fn devlink_device(devlink: &mut Devlink, pci: &str, batch: &mut Batch) -> devlink::Device {
-    tell("devlink", devlink.device(pci), batch).unwrap_or_default()
 }
 
 /// From devlink, else from the driver by ethtool.

@@ -127,16 +127,18 @@ fn pcie(dir: &Path, entity: &mut EntityValues<'_>, reader: &mut Reader) {
 }
 
 /// Sets what devlink says of the function's ports and reporters.
-pub(super) fn set_devlink(pf: &Pf, device: &devlink::Device, batch: &mut Batch) {
+pub(super) fn set_devlink(pf: &Pf, told: &devlink::Reading, batch: &mut Batch) {
+    let device = told.device();
+    let now = |value: f64| told.is_fresh().then_some(value);
     for reporter in &device.reporters {
         let labels =
             [("pci", pf.pci.as_str()), ("reporter", &reporter.name), ("port", &reporter.port)];
         // The device's own have no port.
         let labels = if reporter.port.is_empty() { &labels[..2] } else { &labels };
         let mut entity = batch.entity("devlink_reporter", labels);
-        entity.set(&m::REPORTER_STATE, flag(reporter.failed));
-        entity.set(&m::REPORTER_ERRORS, reporter.errors as f64);
-        entity.set(&m::REPORTER_RECOVERIES, reporter.recoveries as f64);
+        entity.set_opt(&m::REPORTER_STATE, now(flag(reporter.failed)));
+        entity.set_opt(&m::REPORTER_ERRORS, now(reporter.errors as f64));
+        entity.set_opt(&m::REPORTER_RECOVERIES, now(reporter.recoveries as f64));
     }
     for port in &device.ports {
         let labels = [("pci", pf.pci.as_str()), ("port", port.index.as_str())];
@@ -149,7 +151,7 @@ pub(super) fn set_devlink(pf: &Pf, device: &devlink::Device, batch: &mut Batch) 
         ];
         entity.set_with(&m::DEVLINK_PORT_INFO, &info, 1.0);
         if let Some(active) = port.active {
-            entity.set(&m::DEVLINK_PORT_ACTIVE, flag(active));
+            entity.set_opt(&m::DEVLINK_PORT_ACTIVE, now(flag(active)));
         }
     }
 }

@@ -33,8 +33,8 @@ const BUDGET: Duration = Duration::from_secs(2);
 struct Application {
     found: Found,
     backoff: Backoff,
-    /// The first failure was told.
-    failed: bool,
+    /// Why it gave no answer the last time.
+    failure: Option<String>,
 }
 
 /// What an application says.
@@ -78,11 +78,14 @@ impl Dpdk {
         let mut gone = false;
         for application in &mut self.applications {
             if start.elapsed() > BUDGET || !application.backoff.due() {
+                if let Some(failure) = &application.failure {
+                    batch.fail("dpdk", failure);
+                }
                 continue;
             }
             match ask(&application.found, &mut self.malformed) {
                 Ok(answers) => {
-                    application.failed = false;
+                    application.failure = None;
                     application.backoff.took(Duration::ZERO);
                     set(&application.found.process, &answers, batch);
                 }
@@ -92,11 +95,8 @@ impl Dpdk {
                     if matches!(error, ClientError::Malformed) {
                         self.malformed += 1;
                     }
-                    if !std::mem::replace(&mut application.failed, true) {
-                        let process = application.found.process.as_str();
-                        tracing::warn!(process, %error, "DPDK application does not answer");
-                    }
-                    batch.fail("dpdk", &error);
+                    let failure = format!("{}: {error}", application.found.process);
+                    batch.fail("dpdk", application.failure.insert(failure));
                 }
             }
         }
@@ -116,7 +116,7 @@ impl Dpdk {
             let new = || Backoff::new(self.interval);
             self.applications.push(match application {
                 Some(known) => Application { found, ..known },
-                None => Application { found, backoff: new(), failed: false },
+                None => Application { found, backoff: new(), failure: None },
             });
         }
     }
@@ -141,7 +141,7 @@ fn ask(found: &Found, malformed: &mut u64) -> Result<Answers, ClientError> {
     for name in reply::texts(&list).into_iter().flatten().take(MOST_MEMPOOLS) {
         let pool = reply::mempool(&client.ask(&format!("/mempool/info,{name}"))?);
         part(pool.as_ref().map(|_| ()));
-        answers.mempools.extend(pool.map(|pool| (name, pool)));
+        answers.mempools.extend(pool.flatten().map(|pool| (name, pool)));
     }
     Ok(answers)
 }

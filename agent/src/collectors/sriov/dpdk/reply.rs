@@ -1,5 +1,6 @@
 //! What is in the answers of DPDK's telemetry. Fields that a version lacks stay absent; what is
-//! not of the expected shape is `None`.
+//! not of the expected shape is `None`. Null is an answer: there is no such command, or no such
+//! port any more.
 
 use serde_json::Value;
 
@@ -31,11 +32,17 @@ pub(super) struct Port {
 
 /// The numbers in a list.
 pub(super) fn numbers(value: &Value) -> Option<Vec<u64>> {
+    if value.is_null() {
+        return Some(Vec::new());
+    }
     value.as_array()?.iter().map(Value::as_u64).collect()
 }
 
 /// The texts in a list.
 pub(super) fn texts(value: &Value) -> Option<Vec<String>> {
+    if value.is_null() {
+        return Some(Vec::new());
+    }
     let texts = value.as_array()?.iter();
     texts.map(|text| text.as_str().map(str::to_owned)).collect()
 }
@@ -43,7 +50,7 @@ pub(super) fn texts(value: &Value) -> Option<Vec<String>> {
 impl Port {
     /// Takes an answer to `/ethdev/info`.
     pub(super) fn info(&mut self, value: &Value) -> Option<()> {
-        let info = value.as_object()?;
+        let Some(info) = fields(value)? else { return Some(()) };
         let text = |name| info.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
         self.name = text("name");
         self.mac = text("mac_addr").to_ascii_lowercase();
@@ -55,16 +62,25 @@ impl Port {
 
     /// Takes an answer to `/ethdev/stats`.
     pub(super) fn stats(&mut self, value: &Value) -> Option<()> {
-        let stats = value.as_object()?;
+        let Some(stats) = fields(value)? else { return Some(()) };
         self.counters = COUNTERS.map(|(name, _)| stats.get(name).and_then(Value::as_u64));
         Some(())
     }
 
     /// Takes an answer to `/ethdev/link_status`.
     pub(super) fn link(&mut self, value: &Value) -> Option<()> {
-        let status = value.as_object()?.get("status")?.as_str()?;
+        let Some(link) = fields(value)? else { return Some(()) };
+        let status = link.get("status")?.as_str()?;
         self.up = Some(status.eq_ignore_ascii_case("up"));
         Some(())
+    }
+}
+
+/// The fields of an object; `Some(None)` for null.
+fn fields(value: &Value) -> Option<Option<&serde_json::Map<String, Value>>> {
+    match value {
+        Value::Null => Some(None),
+        other => other.as_object().map(Some),
     }
 }
 
@@ -76,11 +92,12 @@ pub(super) struct Mempool {
     pub(super) available: Option<u64>,
 }
 
-/// An answer to `/mempool/info`.
-pub(super) fn mempool(value: &Value) -> Option<Mempool> {
-    let number = |name| value.get(name).and_then(Value::as_u64);
+/// An answer to `/mempool/info`; `Some(None)` for a pool that is gone.
+pub(super) fn mempool(value: &Value) -> Option<Option<Mempool>> {
+    let Some(pool) = fields(value)? else { return Some(None) };
+    let number = |name| pool.get(name).and_then(Value::as_u64);
     let size = number("size")?;
-    let pool = number("common_pool_count");
     let cached = number("total_cache_count").unwrap_or(0);
-    Some(Mempool { size, available: pool.map(|pool| pool.saturating_add(cached)) })
+    let available = number("common_pool_count").map(|free| free.saturating_add(cached));
+    Some(Some(Mempool { size, available }))
 }

@@ -176,3 +176,26 @@ fn numvfs_is_not_read_while_functions_come_and_go() {
     let resting = scan(&moving);
     assert_eq!((resting[0].configured_vfs, resting[0].vfs.len()), (Some(8), 5));
 }
+
+#[test]
+fn function_in_a_pod_under_vfio_or_without_a_driver_is_still_known() {
+    let tree = Tree::new();
+    tree.pf(PF, "ice", ("ens1", 4), 8);
+    tree.vfs(PF, 3, "iavf");
+    // Its network device is in another namespace: the directory is there, and empty.
+    std::fs::create_dir_all(tree.function(&vf_address(0)).join("net")).unwrap();
+    tree.bind(&vf_address(1), "vfio-pci");
+    let group = tree.function(&vf_address(1)).join("iommu_group");
+    std::os::unix::fs::symlink("../../../kernel/iommu_groups/42", group).unwrap();
+    tree.bind(&vf_address(2), "");
+    std::fs::create_dir_all(tree.function(&vf_address(2)).join("infiniband/mlx5_3")).unwrap();
+    let pf = scan(&tree);
+    let seen: Vec<_> = pf
+        .vfs
+        .iter()
+        .map(|vf| (vf.netdev.is_some(), &*vf.driver, &*vf.iommu_group, &*vf.rdma_device))
+        .collect();
+    let expected =
+        [(false, "iavf", "", ""), (false, "vfio-pci", "42", ""), (false, "", "", "mlx5_3")];
+    assert_eq!(seen, expected);
+}
