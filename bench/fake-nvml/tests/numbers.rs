@@ -137,10 +137,8 @@ fn heat_follows_power_with_a_lag() {
 #[test]
 fn a_power_limit_caps_power_and_clocks_and_counts_the_time() {
     let mut machine = machine(Scenario { time_scale: 100.0, ..busy("h100-sxm", 1) });
-    let gpu = machine.nvml.device_by_index(0).unwrap();
     let before = machine.field(0, 74);
     assert_eq!(before, Ok(0));
-    drop(gpu);
     let power_limit = Some(400.0);
     machine.push(Entry::gpu(0).set(Conditions { power_limit, ..Conditions::default() }));
     machine.pass(20.0);
