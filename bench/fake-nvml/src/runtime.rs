@@ -244,7 +244,8 @@ fn write_stats(path: &Path, error: Option<String>) {
 /// Writes the statistics for the last time.
 pub(crate) fn finish() {
     let path = WORLD.read().as_ref().and_then(|world| world.scenario.stats_file.clone());
-    if let Some(path) = path {
+    // At the process' end the directory may be gone, and nobody is there to be told.
+    if let Some(path) = path.filter(|path| path.parent().is_some_and(Path::is_dir)) {
         let error = WATCH.try_lock().and_then(|watch| watch.error.clone());
         write_stats(&path, error);
     }
