@@ -203,7 +203,7 @@ fn respond(socket: &UnixDatagram, peer: &SocketAddr, answer: &mut Answer, manner
         Manners::LongMessage => bytes[2] = 9,
         Manners::LongTlv => bytes[50] = 9,
         Manners::ShortData => {
-            let half = (bytes.len() - 54) / 2 & !1;
+            let half = ((bytes.len() - 54) / 2) & !1;
             let length = u16::try_from(54 + half).unwrap();
             bytes[2..4].copy_from_slice(&length.to_be_bytes());
             bytes[50..52].copy_from_slice(&(length - 52).to_be_bytes());

@@ -217,7 +217,7 @@ impl Instance {
     fn notice_restart(&mut self) {
         let inode = std::fs::metadata(self.client.path()).ok().map(|file| file.ino());
         if inode.is_some() && self.inode.is_some_and(|known| Some(known) != inode) {
-            self.client.set_path(&self.client.path().to_owned());
+            self.client.look_again();
             self.slow_at = None;
         }
         self.inode = inode.or(self.inode);
