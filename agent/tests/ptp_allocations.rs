@@ -9,7 +9,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::time::Duration;
 
-use ptp_support::fake::{Fake, MASTER, SLAVE, State};
+use fake_node::ptp4l::{Fake, MASTER, SLAVE, State};
 use ptp_support::paths;
 use sextant_agent::collectors::ptp::{Ptp, PtpConfig};
 use sextant_agent::sample::Batch;

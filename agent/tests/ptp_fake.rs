@@ -9,7 +9,7 @@ use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ptp_support::fake::{FAULTY, Fake, LISTENING, MASTER, Manners, SLAVE, State, UNCALIBRATED};
+use fake_node::ptp4l::{FAULTY, Fake, LISTENING, MASTER, Manners, SLAVE, State, UNCALIBRATED};
 use ptp_support::{Tick, Watch, paths};
 use sextant_agent::collectors::ptp::PtpConfig;
 use sextant_agent::sample::UNAVAILABLE;

@@ -4,9 +4,9 @@
 
 mod sriov_support;
 
+use fake_node::kernel::{BuiltPf, BuiltVf, FULL, FakeKernel, gone_message, link_message};
+use fake_node::tree::{Tree, vf_address};
 use sextant_agent::collectors::sriov::SriovConfig;
-use sriov_support::kernel::{BuiltPf, BuiltVf, FULL, FakeKernel, gone_message, link_message};
-use sriov_support::tree::{Tree, vf_address};
 use sriov_support::{sriov, sriov_with, tick};
 
 const PCI: &str = "0000:3b:00.0";

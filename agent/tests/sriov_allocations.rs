@@ -8,11 +8,11 @@ mod sriov_support;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use fake_node::kernel::{BuiltPf, BuiltVf, FakeKernel};
+use fake_node::tree::Tree;
 use sextant_agent::collectors::Collector;
 use sextant_agent::sample::Batch;
-use sriov_support::kernel::{BuiltPf, BuiltVf, FakeKernel};
 use sriov_support::sriov;
-use sriov_support::tree::Tree;
 
 struct Counting;
 

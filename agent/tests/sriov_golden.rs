@@ -8,10 +8,10 @@ mod sriov_support;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
+use fake_node::kernel::{BuiltPf, BuiltVf, FULL, FakeKernel, text};
+use fake_node::netlink::attribute;
+use fake_node::tree::Tree;
 use sextant_agent::collectors::Collector;
-use sriov_support::fake::attribute;
-use sriov_support::kernel::{BuiltPf, BuiltVf, FULL, FakeKernel, text};
-use sriov_support::tree::Tree;
 use sriov_support::{Samples, family, fixture, sriov, tick};
 
 const PCI: &str = "0000:3b:00.0";

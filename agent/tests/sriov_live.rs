@@ -9,12 +9,12 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fake_node::tree::Tree;
 use sextant_agent::collectors::pods::Attribution;
 use sextant_agent::collectors::sriov::ethtool::Ethtool;
 use sextant_agent::collectors::sriov::{Kernel, Sriov, SriovConfig, vf_info};
 use sextant_agent::netlink::route::{LinkEvents, Mask, Route};
 use sextant_agent::netlink::{Netlink, Protocol};
-use sriov_support::tree::Tree;
 use sriov_support::{Tick, paths, tick};
 
 const PCI: &str = "0000:3b:00.0";

@@ -14,8 +14,6 @@ pub mod route;
 mod socket;
 
 #[cfg(test)]
-pub(crate) mod fake;
-#[cfg(test)]
 mod tests;
 
 pub use attribute::{Attribute, Attributes, Payload};

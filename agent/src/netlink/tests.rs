@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-use super::fake::{self, Fake, attribute, message};
+use fake_node::netlink::{self as fake, Fake, attribute, message};
+
 use super::generic::Generic;
 use super::route::{LinkEvents, Mask, Route};
 use super::*;

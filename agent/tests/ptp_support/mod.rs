@@ -1,9 +1,6 @@
-//! What the tests of the ptp collector share: a tick as values by name, and a ptp4l that is not
-//! one ([`fake`]).
+//! What the tests of the ptp collector share: a tick as values by name.
 
 #![allow(dead_code, reason = "each test program uses its own part")]
-
-pub(crate) mod fake;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
+use fake_node::kernel::FakeKernel;
 use sextant_agent::collectors::pods::Attribution;
 use sextant_agent::collectors::sriov::ethtool::{Ethtool, NAME_BYTES};
 use sextant_agent::collectors::sriov::{Kernel, Sriov, SriovConfig};
@@ -18,15 +19,6 @@ use sextant_agent::netlink::route::{LinkEvents, Route};
 use sextant_agent::sample::Batch;
 use sextant_proto::layout;
 use sextant_proto::v1::{Event, Label};
-
-#[path = "../../src/netlink/fake.rs"]
-pub(crate) mod fake;
-#[path = "../../src/collectors/sriov/tests/kernel.rs"]
-pub(crate) mod kernel;
-#[path = "../../src/collectors/sriov/tests/tree.rs"]
-pub(crate) mod tree;
-
-use self::kernel::FakeKernel;
 
 /// Samples by series: `name{label="value",...}`, labels by name.
 pub(crate) type Samples = BTreeMap<String, f64>;

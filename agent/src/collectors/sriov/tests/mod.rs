@@ -1,8 +1,6 @@
 mod devlink;
-mod kernel;
-mod tree;
 mod vf_info;
 mod vf_reader;
 mod vf_values;
 
-use crate::netlink::fake;
+use fake_node::{kernel, netlink as fake, tree};

@@ -1,18 +1,18 @@
-//! A kernel for tests: links with virtual functions, devlink, and messages about links. Its
-//! lists of virtual functions are built here in the layout that was captured from a real one
-//! (see `built_list_is_the_captured_one`), except where a name says otherwise.
-
-#![allow(dead_code, reason = "each test binary uses its part")]
+//! What a kernel tells: links with virtual functions, devlink, and messages about links. Its
+//! lists of virtual functions are built here in the layout that was captured from a real one (a
+//! test of the agent compares), except where a name says otherwise.
 
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::fake::{Fake, Request, attribute, message};
+use crate::netlink::{Fake, Request, attribute, message};
 
-pub(crate) const FULL: u32 = 1;
-pub(crate) const NO_STATS: u32 = 9;
+/// `RTEXT_FILTER_VF`.
+pub const FULL: u32 = 1;
+/// `RTEXT_FILTER_VF | RTEXT_FILTER_SKIP_STATS`.
+pub const NO_STATS: u32 = 9;
 const NEWLINK: u16 = 16;
 const DELLINK: u16 = 17;
 const DEVLINK: u16 = 20;
@@ -23,24 +23,24 @@ const EOPNOTSUPP: i32 = 95;
 
 /// A virtual function as the kernel would tell it.
 #[derive(Clone, Debug)]
-pub(crate) struct BuiltVf {
-    pub(crate) number: u32,
-    pub(crate) mac: [u8; 6],
-    pub(crate) vlan: u32,
-    pub(crate) qos: u32,
-    pub(crate) protocol: u16,
-    pub(crate) rates: [u32; 2],
-    pub(crate) spoof_check: u32,
-    pub(crate) link_state: u32,
-    pub(crate) rss_query: u32,
-    pub(crate) trust: u32,
+pub struct BuiltVf {
+    pub number: u32,
+    pub mac: [u8; 6],
+    pub vlan: u32,
+    pub qos: u32,
+    pub protocol: u16,
+    pub rates: [u32; 2],
+    pub spoof_check: u32,
+    pub link_state: u32,
+    pub rss_query: u32,
+    pub trust: u32,
     /// rx and tx packets, rx and tx bytes, broadcast, multicast, rx and tx dropped.
-    pub(crate) stats: Option<[u64; 8]>,
+    pub stats: Option<[u64; 8]>,
 }
 
 impl BuiltVf {
     /// One that igb would tell: no RSS setting, counters of zero.
-    pub(crate) fn igb_like(number: u32) -> Self {
+    pub fn igb_like(number: u32) -> Self {
         Self {
             number,
             mac: [0; 6],
@@ -57,7 +57,7 @@ impl BuiltVf {
     }
 
     /// One that mlx5 or ice would tell: it counts; spoof check, trust and link state are told.
-    pub(crate) fn counting(number: u32) -> Self {
+    pub fn counting(number: u32) -> Self {
         let n = u64::from(number) + 1;
         let low = u8::try_from(number % 256).unwrap();
         Self {
@@ -71,7 +71,7 @@ impl BuiltVf {
     }
 
     /// `IFLA_VF_INFO`, in the order in which the kernel writes it.
-    pub(crate) fn bytes(&self) -> Vec<u8> {
+    pub fn bytes(&self) -> Vec<u8> {
         let words = |words: &[u32]| -> Vec<u8> {
             [self.number].iter().chain(words).flat_map(|word| word.to_ne_bytes()).collect()
         };
@@ -101,17 +101,17 @@ impl BuiltVf {
 
 /// A physical function's link.
 #[derive(Clone, Debug)]
-pub(crate) struct BuiltPf {
-    pub(crate) index: u32,
-    pub(crate) name: String,
-    pub(crate) pci: String,
-    pub(crate) packets: u64,
-    pub(crate) vfs: Vec<BuiltVf>,
+pub struct BuiltPf {
+    pub index: u32,
+    pub name: String,
+    pub pci: String,
+    pub packets: u64,
+    pub vfs: Vec<BuiltVf>,
 }
 
 impl BuiltPf {
     /// The payload of an answer: `struct ifinfomsg` and attributes.
-    pub(crate) fn payload(&self, mask: u32) -> Vec<u8> {
+    pub fn payload(&self, mask: u32) -> Vec<u8> {
         let mut stats = vec![0; 200];
         stats[..8].copy_from_slice(&self.packets.to_ne_bytes());
         let mut out = header(self.index);
@@ -138,7 +138,8 @@ fn wrapping_attribute(kind: u16, value: &[u8]) -> Vec<u8> {
     [&length.to_ne_bytes()[..], &kind.to_ne_bytes(), value].concat()
 }
 
-pub(crate) fn text(text: &str) -> Vec<u8> {
+/// A text with the zero at its end.
+pub fn text(text: &str) -> Vec<u8> {
     [text.as_bytes(), &[0]].concat()
 }
 
@@ -149,81 +150,108 @@ fn header(index: u32) -> Vec<u8> {
 }
 
 /// What the kernel says by itself of a link.
-pub(crate) fn link_message(index: u32, name: &str, operstate: u8) -> Vec<u8> {
+pub fn link_message(index: u32, name: &str, operstate: u8) -> Vec<u8> {
     let attributes = [attribute(3, &text(name)), attribute(16, &[operstate])].concat();
     message(NEWLINK, 0, 0, &[header(index), attributes].concat())
 }
 
 /// What the kernel says when a link is gone.
-pub(crate) fn gone_message(index: u32) -> Vec<u8> {
+pub fn gone_message(index: u32) -> Vec<u8> {
     message(DELLINK, 0, 0, &header(index))
+}
+
+/// What a socket is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    Route,
+    Generic,
+    /// rtnetlink's news about links.
+    Events,
 }
 
 /// How a question about a link is answered.
 #[derive(Clone, Debug)]
-pub(crate) enum Answer {
+pub enum Answer {
     Payload(Vec<u8>),
     Error(i32),
 }
 
 /// What the kernel knows.
 #[derive(Default)]
-pub(crate) struct State {
+pub struct State {
     /// By index and mask.
-    pub(crate) links: HashMap<(u32, u32), Answer>,
+    pub links: HashMap<(u32, u32), Answer>,
+    /// Requests on all sockets.
+    pub requests: u64,
     /// Questions about links.
-    pub(crate) asked: Vec<(u32, u32)>,
+    pub asked: Vec<(u32, u32)>,
     /// devlink's answers, attributes only, by command and PCI address; without any it has no
     /// such family.
-    pub(crate) devlink: HashMap<(u8, String), Vec<Vec<u8>>>,
+    pub devlink: HashMap<(u8, String), Vec<Vec<u8>>>,
     fakes: Vec<Fake>,
     /// The other ends of sockets that listen to links.
-    pub(crate) listeners: Vec<UnixDatagram>,
+    pub listeners: Vec<UnixDatagram>,
 }
 
 /// A handle of the kernel, shared with its sockets.
 #[derive(Clone, Default)]
-pub(crate) struct FakeKernel(Arc<Mutex<State>>);
+pub struct FakeKernel(Arc<Mutex<State>>);
 
 impl FakeKernel {
-    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+    /// What it knows, to look at or change.
+    pub fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap()
     }
 
     /// Answers about a link as one with virtual functions.
-    pub(crate) fn set(&self, pf: &BuiltPf) {
+    pub fn set(&self, pf: &BuiltPf) {
         for mask in [FULL, NO_STATS] {
             self.state().links.insert((pf.index, mask), Answer::Payload(pf.payload(mask)));
         }
     }
 
     /// The payload of a captured answer, about the link that was captured.
-    pub(crate) fn set_captured(&self, index: u32, mask: u32, bytes: &[u8]) {
+    pub fn set_captured(&self, index: u32, mask: u32, bytes: &[u8]) {
         self.state().links.insert((index, mask), Answer::Payload(bytes[16..].to_vec()));
     }
 
-    pub(crate) fn route(&self) -> OwnedFd {
-        let kernel = self.clone();
-        let (fd, fake) = Fake::start(move |request| kernel.answer_route(request));
-        self.state().fakes.push(fake);
-        fd
+    /// A socket of rtnetlink that it answers to.
+    pub fn route(&self) -> OwnedFd {
+        self.open(Family::Route)
     }
 
-    pub(crate) fn generic(&self) -> OwnedFd {
-        let kernel = self.clone();
-        let (fd, fake) = Fake::start(move |request| kernel.answer_generic(request));
-        self.state().fakes.push(fake);
-        fd
+    /// A socket of generic netlink that it answers to.
+    pub fn generic(&self) -> OwnedFd {
+        self.open(Family::Generic)
     }
 
-    pub(crate) fn events(&self) -> OwnedFd {
+    /// A socket that hears of links ([`FakeKernel::say`]).
+    pub fn events(&self) -> OwnedFd {
+        self.open(Family::Events)
+    }
+
+    fn open(&self, family: Family) -> OwnedFd {
         let (fd, own) = Fake::silent();
-        self.state().listeners.push(own);
+        self.serve(family, own);
         fd
+    }
+
+    /// Is at this end of a socket whose other end may be another process's.
+    pub fn serve(&self, family: Family, own: UnixDatagram) {
+        let kernel = self.clone();
+        let fake = match family {
+            Family::Route => Fake::serve(own, move |request| kernel.answer_route(request)),
+            Family::Generic => Fake::serve(own, move |request| kernel.answer_generic(request)),
+            Family::Events => {
+                self.state().listeners.push(own);
+                return;
+            }
+        };
+        self.state().fakes.push(fake);
     }
 
     /// Tells those who listen.
-    pub(crate) fn say(&self, message: &[u8]) {
+    pub fn say(&self, message: &[u8]) {
         let state = self.state();
         let sent = state.listeners.iter().filter(|end| end.send(message).is_ok()).count();
         assert!(sent > 0, "nobody listens");
@@ -233,6 +261,7 @@ impl FakeKernel {
         let word = |at: usize| u32::from_ne_bytes(request.payload[at..at + 4].try_into().unwrap());
         let mask = if request.payload.len() >= 24 { word(20) } else { 0 };
         let mut state = self.state();
+        state.requests += 1;
         state.asked.push((word(4), mask));
         match state.links.get(&(word(4), mask)) {
             Some(Answer::Payload(payload)) => {
@@ -244,7 +273,8 @@ impl FakeKernel {
     }
 
     fn answer_generic(&self, request: &Request) -> Vec<Vec<u8>> {
-        let state = self.state();
+        let mut state = self.state();
+        state.requests += 1;
         if request.kind == 16 {
             if state.devlink.is_empty() {
                 return vec![request.error(ENOENT)];
@@ -262,7 +292,7 @@ impl FakeKernel {
         };
         let payload = |attributes: &Vec<u8>| [vec![command, 1, 0, 0], attributes.clone()].concat();
         let answers = answers.iter().map(|a| request.answer(DEVLINK, &payload(a)));
-        let dump = request.flags & super::fake::DUMP_FLAGS == super::fake::DUMP_FLAGS;
+        let dump = request.flags & crate::netlink::DUMP_FLAGS == crate::netlink::DUMP_FLAGS;
         let end = if dump { request.done() } else { request.error(0) };
         answers.chain([end]).collect()
     }

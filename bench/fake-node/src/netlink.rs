@@ -1,25 +1,26 @@
-//! A kernel for tests: the other end of a netlink socket, answering from a closure on a thread
-//! that ends when the socket is closed or the test drops it. Uses nothing of this crate, so that
-//! tests outside of it can include it too.
-
-#![allow(dead_code, reason = "each test binary uses its part")]
+//! The kernel's end of a netlink socket, answering from a closure on a thread that ends when it
+//! is dropped.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-pub(crate) const ERROR: u16 = 2;
-pub(crate) const DONE: u16 = 3;
-pub(crate) const DUMP_FLAGS: u16 = 0x300;
-pub(crate) const INTERRUPTED: u16 = 0x10;
+/// `NLMSG_ERROR`.
+pub const ERROR: u16 = 2;
+/// `NLMSG_DONE`.
+pub const DONE: u16 = 3;
+/// `NLM_F_DUMP`.
+pub const DUMP_FLAGS: u16 = 0x300;
+/// `NLM_F_DUMP_INTR`.
+pub const INTERRUPTED: u16 = 0x10;
 
 /// A request as it came.
-pub(crate) struct Request {
-    pub(crate) kind: u16,
-    pub(crate) flags: u16,
-    pub(crate) sequence: u32,
-    pub(crate) payload: Vec<u8>,
+pub struct Request {
+    pub kind: u16,
+    pub flags: u16,
+    pub sequence: u32,
+    pub payload: Vec<u8>,
 }
 
 impl Request {
@@ -30,24 +31,24 @@ impl Request {
     }
 
     /// An answer of this kind to it.
-    pub(crate) fn answer(&self, kind: u16, payload: &[u8]) -> Vec<u8> {
+    pub fn answer(&self, kind: u16, payload: &[u8]) -> Vec<u8> {
         message(kind, 0, self.sequence, payload)
     }
 
     /// The acknowledgement, or an error number.
-    pub(crate) fn error(&self, number: i32) -> Vec<u8> {
+    pub fn error(&self, number: i32) -> Vec<u8> {
         let payload = [(-number).to_ne_bytes().as_slice(), &[0; 16]].concat();
         self.answer(ERROR, &payload)
     }
 
     /// The end of a dump.
-    pub(crate) fn done(&self) -> Vec<u8> {
+    pub fn done(&self) -> Vec<u8> {
         self.answer(DONE, &0i32.to_ne_bytes())
     }
 }
 
 /// A message with its header.
-pub(crate) fn message(kind: u16, flags: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
+pub fn message(kind: u16, flags: u16, sequence: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(16 + payload.len()).unwrap();
     let mut out = length.to_ne_bytes().to_vec();
     out.extend(kind.to_ne_bytes());
@@ -60,7 +61,7 @@ pub(crate) fn message(kind: u16, flags: u16, sequence: u32, payload: &[u8]) -> V
 }
 
 /// An attribute with its padding.
-pub(crate) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
+pub fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
     let length = u16::try_from(4 + value.len()).unwrap();
     let mut out = [length.to_ne_bytes(), kind.to_ne_bytes()].concat();
     out.extend(value);
@@ -69,17 +70,23 @@ pub(crate) fn attribute(kind: u16, value: &[u8]) -> Vec<u8> {
 }
 
 /// Answers on a thread of its own.
-pub(crate) struct Fake {
+pub struct Fake {
     own: UnixDatagram,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Fake {
     /// A socket and what answers at its other end: `answer` gives the datagrams for a request.
-    pub(crate) fn start(
-        mut answer: impl FnMut(&Request) -> Vec<Vec<u8>> + Send + 'static,
-    ) -> (OwnedFd, Self) {
+    pub fn start(answer: impl FnMut(&Request) -> Vec<Vec<u8>> + Send + 'static) -> (OwnedFd, Self) {
         let (theirs, own) = UnixDatagram::pair().unwrap();
+        (theirs.into(), Self::serve(own, answer))
+    }
+
+    /// Answers what comes out of a socket whose other end is elsewhere.
+    pub fn serve(
+        own: UnixDatagram,
+        mut answer: impl FnMut(&Request) -> Vec<Vec<u8>> + Send + 'static,
+    ) -> Self {
         let end = own.try_clone().unwrap();
         end.set_write_timeout(Some(Duration::from_secs(10))).unwrap();
         let thread = std::thread::spawn(move || {
@@ -95,11 +102,11 @@ impl Fake {
                 }
             }
         });
-        (theirs.into(), Self { own, thread: Some(thread) })
+        Self { own, thread: Some(thread) }
     }
 
     /// A socket without anything that answers: for what the kernel says by itself.
-    pub(crate) fn silent() -> (OwnedFd, UnixDatagram) {
+    pub fn silent() -> (OwnedFd, UnixDatagram) {
         let (theirs, own) = UnixDatagram::pair().unwrap();
         (theirs.into(), own)
     }

@@ -1,22 +1,27 @@
 //! Answers as ptp4l would, on a thread of its own, with the manners that a test wants. Bytes are
 //! written by hand after IEEE 1588 and linuxptp's tlv.h, not by the code under test.
+//!
+//! Time is the test's: every answer about the clock's status is one second after the one before.
+//! With [`State::since`] set it is real time, and messages come at their intervals.
 
 use std::io::ErrorKind;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-pub(crate) const SLAVE: u8 = 9;
-pub(crate) const UNCALIBRATED: u8 = 8;
-pub(crate) const MASTER: u8 = 6;
-pub(crate) const LISTENING: u8 = 4;
-pub(crate) const FAULTY: u8 = 2;
+// `portState` (IEEE 1588).
+pub const SLAVE: u8 = 9;
+pub const UNCALIBRATED: u8 = 8;
+pub const MASTER: u8 = 6;
+pub const LISTENING: u8 = 4;
+pub const FAULTY: u8 = 2;
 
 /// How it answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Manners {
+pub enum Manners {
+    /// As ptp4l does.
     Good,
     /// Reads and says nothing.
     Silent,
@@ -36,37 +41,42 @@ pub(crate) enum Manners {
 
 /// What it tells, and what it was asked.
 #[derive(Debug, Clone)]
-pub(crate) struct State {
-    pub(crate) manners: Manners,
-    pub(crate) domain: u8,
+pub struct State {
+    pub manners: Manners,
+    pub domain: u8,
     /// 3.1: no id above 0xC006, counters as the processor has them.
-    pub(crate) old: bool,
-    pub(crate) read_only: bool,
-    pub(crate) slave_only: bool,
-    pub(crate) ports: Vec<u8>,
-    pub(crate) offset_ns: i64,
-    pub(crate) ingress_ns: i64,
+    pub old: bool,
+    pub read_only: bool,
+    pub slave_only: bool,
+    pub ports: Vec<u8>,
+    pub offset_ns: i64,
+    pub ingress_ns: i64,
     /// Ticks of Sync between two answers: none means that they do not come.
-    pub(crate) syncs: u64,
-    pub(crate) received_syncs: u64,
-    pub(crate) received_announces: u64,
-    pub(crate) received_delay_responses: u64,
+    pub syncs: u64,
+    pub received_syncs: u64,
+    pub received_announces: u64,
+    pub received_delay_responses: u64,
     /// Whether delay requests are answered.
-    pub(crate) delays: bool,
-    pub(crate) log_sync: i8,
-    pub(crate) gm_present: bool,
-    pub(crate) gm_class: u8,
-    pub(crate) gm: u8,
-    pub(crate) software: bool,
-    /// Id and port of every request.
-    pub(crate) asked: Vec<(u16, u16)>,
+    pub delays: bool,
+    pub log_sync: i8,
+    pub gm_present: bool,
+    pub gm_class: u8,
+    pub gm: u8,
+    pub software: bool,
+    /// Counters and the time of the last Sync follow real time since then, at 16 Syncs and 8
+    /// Announces a second.
+    pub since: Option<Instant>,
+    /// Requests, of whatever kind.
+    pub requests: u64,
+    /// Id and port of the first 65536 requests.
+    pub asked: Vec<(u16, u16)>,
     /// Requests that were no GET, and those that came before the last was answered.
-    pub(crate) bad_requests: u64,
+    pub bad_requests: u64,
 }
 
 impl State {
     /// A slave of one port in domain 24, locked.
-    pub(crate) fn slave() -> Self {
+    pub fn slave() -> Self {
         Self {
             manners: Manners::Good,
             domain: 24,
@@ -86,14 +96,50 @@ impl State {
             gm_class: 6,
             gm: 1,
             software: false,
+            since: None,
+            requests: 0,
             asked: Vec::with_capacity(1 << 16),
             bad_requests: 0,
+        }
+    }
+
+    /// One as of linuxptp 4.x whose counters move in real time from now on.
+    pub fn live() -> Self {
+        Self { old: false, since: Some(Instant::now()), ..Self::slave() }
+    }
+
+    /// What has happened since the last answer about the clock's status.
+    fn pass_time(&mut self) {
+        if let Some(since) = self.since {
+            self.pass_to(since.elapsed());
+            return;
+        }
+        if self.syncs > 0 {
+            self.ingress_ns += 1_000_000_000;
+            self.received_syncs += self.syncs;
+        }
+        self.received_announces += 8;
+        self.received_delay_responses += u64::from(self.delays) * 8;
+    }
+
+    fn pass_to(&mut self, elapsed: Duration) {
+        let millis = u64::try_from(elapsed.as_millis()).unwrap();
+        let syncs = millis * 16 / 1000;
+        if self.syncs > 0 {
+            self.received_syncs = syncs;
+            self.ingress_ns = 1_000_000_000 + i64::try_from(syncs).unwrap() * 62_500_000;
+            // Within 20 ns, another one with each Sync.
+            self.offset_ns = i64::try_from(syncs * 7919 % 41).unwrap() - 20;
+        }
+        self.received_announces = millis * 8 / 1000;
+        if self.delays {
+            self.received_delay_responses = millis * 8 / 1000;
         }
     }
 }
 
 /// The running fake; its socket goes with it unless it is [`Fake::kill`]ed.
-pub(crate) struct Fake {
+pub struct Fake {
     path: PathBuf,
     state: Arc<Mutex<State>>,
     stop: Arc<Mutex<bool>>,
@@ -101,7 +147,8 @@ pub(crate) struct Fake {
 }
 
 impl Fake {
-    pub(crate) fn start(path: &Path, state: State) -> Self {
+    /// Listens at this path.
+    pub fn start(path: &Path, state: State) -> Self {
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         let socket = UnixDatagram::bind(path).unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
@@ -112,16 +159,18 @@ impl Fake {
         Self { path: path.to_owned(), state, stop, thread: Some(thread) }
     }
 
-    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+    /// What it tells, to look at or change.
+    pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
 
-    pub(crate) fn set(&self, change: impl FnOnce(&mut State)) {
+    /// Changes what it tells.
+    pub fn set(&self, change: impl FnOnce(&mut State)) {
         change(&mut self.state());
     }
 
     /// Ends it as SIGKILL would: the socket's file stays.
-    pub(crate) fn kill(mut self) -> State {
+    pub fn kill(mut self) -> State {
         self.end();
         let state = self.state().clone();
         self.path = PathBuf::new();
@@ -155,6 +204,7 @@ fn serve(socket: &UnixDatagram, state: &Mutex<State>, stop: &Mutex<bool>) {
             Err(error) => panic!("{error}"),
         };
         let mut state = state.lock().unwrap();
+        state.requests += 1;
         if length != 54 || request[46] != 0 || request[44..46] != [0, 0] {
             state.bad_requests += 1;
         }
@@ -282,12 +332,7 @@ impl Answer {
                 self.put(&[0, 37, 0x3c, 0x20]);
             }
             0xc000 => {
-                if state.syncs > 0 {
-                    state.ingress_ns += 1_000_000_000;
-                    state.received_syncs += state.syncs;
-                }
-                state.received_announces += 8;
-                state.received_delay_responses += u64::from(state.delays) * 8;
+                state.pass_time();
                 self.put(&state.offset_ns.to_be_bytes()).put(&state.ingress_ns.to_be_bytes());
                 self.put(&[0; 22]).put(&i32::from(state.gm_present).to_be_bytes()).clock(state.gm);
             }
