@@ -33,6 +33,15 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    #[command(flatten)]
+    Measure(Measure),
+    /// The agent on a node that is made up; `overhead` starts it.
+    #[command(name = overhead::STAND_IN, hide = true)]
+    AgentWithFakes(overhead::telco::stand_in::Arguments),
+}
+
+#[derive(Subcommand)]
+enum Measure {
     /// What an aggregator takes: simulated agents push into a real one, and every sample is
     /// asked for again.
     Fleet(fleet::Arguments),
@@ -43,8 +52,15 @@ enum Command {
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "what a person has asked for")]
 fn main() -> ExitCode {
     let Arguments { json, command } = Arguments::parse();
-    let (report, wrong) = match run(command) {
-        Ok(measured) => measured,
+    let outcome = match command {
+        Command::Measure(measure) => run(measure).map(Some),
+        Command::AgentWithFakes(arguments) => {
+            overhead::telco::stand_in::run(&arguments).map(|()| None)
+        }
+    };
+    let (report, wrong) = match outcome {
+        Ok(Some(measured)) => measured,
+        Ok(None) => return ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("sextant-bench: {error:#}");
             return ExitCode::FAILURE;
@@ -65,13 +81,13 @@ fn main() -> ExitCode {
 }
 
 /// Measures; beside the report what is wrong with what was measured.
-fn run(command: Command) -> anyhow::Result<(Report, Option<String>)> {
+fn run(measure: Measure) -> anyhow::Result<(Report, Option<String>)> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let measuring = async {
-            match command {
-                Command::Fleet(arguments) => Box::pin(fleet::run(arguments)).await,
-                Command::Overhead(arguments) => {
+            match measure {
+                Measure::Fleet(arguments) => Box::pin(fleet::run(arguments)).await,
+                Measure::Overhead(arguments) => {
                     Ok((Box::pin(overhead::run(arguments)).await?, None))
                 }
             }

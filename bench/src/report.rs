@@ -17,6 +17,9 @@ pub(crate) struct Report {
     /// What was measured took so long, without preparation and checks.
     pub(crate) seconds: f64,
     pub(crate) rows: Vec<Row>,
+    /// What a reader of the figures must know.
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pub(crate) notes: &'static [&'static str],
 }
 
 /// One system's figures.
@@ -101,7 +104,8 @@ impl Report {
             }
             lines.push(line);
         }
-        align(&lines)
+        let notes = self.notes.iter().map(|note| format!("note: {note}\n"));
+        align(&lines) + &notes.collect::<String>()
     }
 }
 
@@ -164,6 +168,7 @@ mod tests {
                 Row { system: "sextant-agent 1.0.0".into(), figures: own },
                 Row { system: "node_exporter 1.5.0".into(), figures: peer },
             ],
+            notes: &[],
         }
     }
 
@@ -190,6 +195,9 @@ scrapes                                                     6
         let mut one = report();
         one.rows.truncate(1);
         assert!(!one.table().contains("ratio"));
+        one.notes = &["simulated"];
+        assert!(one.table().ends_with("\nnote: simulated\n"));
+        assert!(one.json().ends_with(r#"}}],"notes":["simulated"]}"#));
     }
 
     #[test]

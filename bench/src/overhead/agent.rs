@@ -1,6 +1,8 @@
 //! The real agent as a child, with what is measured and itself at one interval, everything else
-//! off: the host, which its peer reads too, or GPUs, which a library makes up.
+//! off: the host, which its peer reads too, GPUs, which a library makes up, or a telco node, which
+//! the benchmark makes up.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +13,7 @@ use sextant_proto::v1::{ListNodesRequest, RangeRequest};
 use tokio::time::{Instant, sleep};
 use tonic::transport::Channel;
 
+use super::STAND_IN;
 use crate::process::{self, Child};
 
 const CLUSTER: &str = "bench";
@@ -31,13 +34,24 @@ pub(super) enum Subject {
         library: PathBuf,
         scenario: PathBuf,
     },
+    /// The clocks and network devices below a directory, with a kernel whose sockets are to be
+    /// had at a path; by the stand-in for the agent.
+    Telco {
+        root: PathBuf,
+        kernel: PathBuf,
+        ptp: bool,
+        sriov: bool,
+        vf_interval: Duration,
+    },
 }
 
 impl Subject {
-    fn collectors(&self) -> [&'static str; 2] {
-        match self {
-            Self::Host => ["host", "agent"],
-            Self::Gpus { .. } => ["gpu", "agent"],
+    fn has(&self, collector: &str) -> bool {
+        match (self, collector) {
+            (_, "agent") | (Self::Host, "host") | (Self::Gpus { .. }, "gpu") => true,
+            (Self::Telco { ptp, .. }, "ptp") => *ptp,
+            (Self::Telco { sriov, .. }, "sriov") => *sriov,
+            _ => false,
         }
     }
 }
@@ -73,6 +87,11 @@ pub(super) fn start(
             let environment = [("FAKE_NVML_SCENARIO", scenario.as_os_str())];
             Child::start_with(program, &arguments, &environment, dir)
         }
+        Subject::Telco { kernel, .. } => {
+            let kernel = ["--kernel".to_owned(), kernel.to_string_lossy().into_owned()];
+            let arguments = [&[STAND_IN.to_owned()], &arguments[..], &kernel].concat();
+            Child::start(program, &arguments, dir)
+        }
     }
 }
 
@@ -97,12 +116,23 @@ fn configuration(
         gpu.medium_interval = gpu.medium_interval.max(interval);
         gpu.slow_interval = gpu.slow_interval.max(interval);
     }
+    if let Subject::Telco { root, vf_interval, .. } = subject {
+        let paths = &mut config.paths;
+        (paths.sys, paths.run) = (root.join("sys"), root.join("run"));
+        (paths.root, paths.dev) = (root.clone(), root.join("dev"));
+        let ptp = &mut config.collectors.ptp;
+        ptp.interval = interval;
+        ptp.slow_interval = ptp.slow_interval.max(interval);
+        ptp.discovery_interval = ptp.discovery_interval.max(interval);
+        config.collectors.sriov.interval = interval;
+        config.collectors.sriov.vf_interval = (*vf_interval).max(interval);
+    }
     let mut table = toml::Table::try_from(&config).context("write the configuration")?;
     let health = table.get_mut("health").and_then(toml::Value::as_table_mut);
     health.context("no [health]")?.insert("listen".into(), "127.0.0.1:0".into());
     let collectors = table.get_mut("collectors").and_then(toml::Value::as_table_mut);
     for (name, section) in collectors.context("no [collectors]")? {
-        let enabled = subject.collectors().contains(&name.as_str());
+        let enabled = subject.has(name);
         let section = section.as_table_mut().with_context(|| format!("collectors.{name}"))?;
         section.insert("enabled".into(), enabled.into());
     }
@@ -138,6 +168,20 @@ pub(super) struct Collected {
     pub(super) sent_bytes: Option<f64>,
     /// Collectors by name, and how long their calls took on average.
     pub(super) durations: Vec<(String, Duration)>,
+    /// By metric: how many series have values, and the sum of their last ones.
+    metrics: BTreeMap<String, (u64, f64)>,
+}
+
+impl Collected {
+    /// How many series of a metric have values.
+    pub(super) fn series(&self, metric: &str) -> u64 {
+        self.metrics.get(metric).map_or(0, |(series, _)| *series)
+    }
+
+    /// The sum of the last values of a metric; 0 without any.
+    pub(super) fn total(&self, metric: &str) -> f64 {
+        self.metrics.get(metric).map_or(0.0, |(_, total)| *total)
+    }
 }
 
 /// Asks the aggregator for the samples with a time in a range, both ends included.
@@ -160,6 +204,10 @@ pub(super) async fn collected(
     while let Some(part) = answer.message().await? {
         collected.samples += part.values.len() as u64;
         let Some(series) = part.series else { continue };
+        if let Some(last) = part.values.last() {
+            let (count, total) = collected.metrics.entry(series.metric.clone()).or_default();
+            (*count, *total) = (*count + 1, *total + last);
+        }
         if series.metric == SENT
             && let [first, .., last] = part.values.as_slice()
         {
@@ -213,5 +261,24 @@ mod tests {
         assert!(gpu.enabled && gpu.interval == interval);
         assert_eq!(gpu.medium_interval, Duration::from_secs(10));
         assert!(!config.collectors.host.enabled && config.collectors.agent.enabled);
+    }
+
+    #[test]
+    fn telco_node_is_read_where_it_is_made_up() {
+        let telco = Subject::Telco {
+            root: "/n".into(),
+            kernel: "/n/kernel.socket".into(),
+            ptp: false,
+            sriov: true,
+            vf_interval: Duration::from_secs(15),
+        };
+        let interval = Duration::from_secs(1);
+        let text = configuration(Path::new("/d"), "http://127.0.0.1:7", interval, &telco).unwrap();
+        let config: Config = toml::from_str(&text).unwrap();
+        assert_eq!(config.paths.sys, Path::new("/n/sys"));
+        let sriov = config.collectors.sriov;
+        assert!(sriov.enabled && sriov.interval == interval);
+        assert_eq!(sriov.vf_interval, Duration::from_secs(15));
+        assert!(!config.collectors.ptp.enabled && !config.collectors.gpu.enabled);
     }
 }

@@ -89,7 +89,7 @@ pub(super) async fn run(number: u32, arguments: &Arguments) -> anyhow::Result<Re
     own.count("gpus", u64::from(number))
         .set("nvml_calls_per_gpu_and_minute", rate(per_gpu) * 60.0 / f64::from(number))
         .set("nvml_percent_of_core", rate(|stats| stats.nanos) / 1e7);
-    Ok(Report { bench: "overhead", seconds, rows: vec![Row { system, figures: own }] })
+    Ok(Report { bench: "overhead", seconds, rows: vec![Row { system, figures: own }], notes: &[] })
 }
 
 /// GPUs of a training job.

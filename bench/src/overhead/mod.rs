@@ -6,12 +6,14 @@
 //! agent reads at multiples of the interval; scrapes are half an interval away from that, and
 //! the measurement begins and ends in between, so that it holds whole rounds of both.
 //!
-//! With `--gpus` it is the GPU collector instead, on GPUs that the fake NVML makes up; nothing
-//! stands beside it.
+//! With `--gpus` it is the GPU collector instead, on GPUs that the fake NVML makes up, and with
+//! `--ptp` and `--vfs` those of clocks and SR-IOV, on a node that is made up; nothing stands
+//! beside these.
 
 mod agent;
 mod gpus;
 mod node_exporter;
+pub(crate) mod telco;
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,6 +31,8 @@ use crate::progress;
 use crate::report::{Figures, Report, Row};
 use crate::usage::{self, Memory, Monitor};
 
+/// This program's subcommand that is an agent.
+pub(crate) const STAND_IN: &str = "agent-with-fakes";
 /// Rounds before the measurement, and how long they take at least.
 const WARM_UP_ROUNDS: i64 = 3;
 const WARM_UP_MS: i64 = 10_000;
@@ -40,7 +44,7 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// What is compared.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Between two readings, and between two scrapes [default: 10s, with --gpus 1s]
+    /// Between two readings, and between two scrapes [default: 10s; 1s for what is simulated]
     #[arg(long, value_parser = humantime::parse_duration)]
     interval: Option<Duration>,
     /// Measure the reading of so many GPUs, which a fake NVML makes up, instead of the host.
@@ -49,6 +53,17 @@ pub(crate) struct Arguments {
     /// The fake NVML [default: the one beside this program]
     #[arg(long, value_name = "PATH", requires = "gpus")]
     fake_nvml: Option<PathBuf>,
+    /// Measure the reading of so many ptp4l's of one port each, which are simulated.
+    #[arg(long, value_name = "NUMBER", conflicts_with = "gpus")]
+    #[arg(value_parser = clap::value_parser!(u32).range(0..=32))]
+    ptp: Option<u32>,
+    /// Measure the reading of so many virtual functions, which are simulated.
+    #[arg(long, value_name = "NUMBER", conflicts_with = "gpus")]
+    #[arg(value_parser = clap::value_parser!(u32).range(0..=2048))]
+    vfs: Option<u32>,
+    /// Between two readings of the virtual functions; the physical ones are read at --interval.
+    #[arg(long, default_value = "15s", value_parser = humantime::parse_duration)]
+    vf_interval: Duration,
     /// How long to measure, after the warm-up; whole intervals count.
     #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
     duration: Duration,
@@ -59,7 +74,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PATH")]
     aggregator: Option<PathBuf>,
     /// node_exporter's program [default: the one in $PATH]
-    #[arg(long, value_name = "PATH", conflicts_with = "gpus")]
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["gpus", "ptp", "vfs"])]
     node_exporter: Option<PathBuf>,
 }
 
@@ -72,7 +87,8 @@ struct Used {
 impl Arguments {
     /// The interval, and how many of them fit.
     fn rounds(&self) -> anyhow::Result<(Duration, i64, i64)> {
-        let default = if self.gpus.is_some() { 1 } else { 10 };
+        let simulated = self.gpus.or(self.ptp).or(self.vfs).is_some();
+        let default = if simulated { 1 } else { 10 };
         let interval = self.interval.unwrap_or(Duration::from_secs(default));
         let interval_ms = i64::try_from(interval.as_millis()).context("--interval")?;
         if interval_ms < SHORTEST_MS {
@@ -85,9 +101,13 @@ impl Arguments {
 
 /// Starts all daemons and measures.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Report> {
-    match arguments.gpus {
-        Some(number) => gpus::run(number, &arguments).await,
-        None => run_host(&arguments).await,
+    match (arguments.gpus, arguments.ptp, arguments.vfs) {
+        (Some(number), ..) => gpus::run(number, &arguments).await,
+        (None, None, None) => run_host(&arguments).await,
+        (None, ptp, vfs) => {
+            let size = telco::Size { ptp: ptp.unwrap_or_default(), vfs: vfs.unwrap_or_default() };
+            Box::pin(telco::run(size, &arguments)).await
+        }
     }
 }
 
@@ -141,7 +161,7 @@ async fn run_host(arguments: &Arguments) -> anyhow::Result<Report> {
     its.set("scraped_bytes_per_sample", bytes as f64 / peer_samples as f64);
     let rows =
         vec![Row { system: agent_system, figures: own }, Row { system: peer_system, figures: its }];
-    Ok(Report { bench: "overhead", seconds, rows })
+    Ok(Report { bench: "overhead", seconds, rows, notes: &[] })
 }
 
 /// Where the benchmark is: the next tick of the agent.
