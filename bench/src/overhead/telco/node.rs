@@ -23,13 +23,13 @@ const PACKETS: u64 = 12_345;
 const HEALTH_REPORTER_GET: u8 = 52;
 const ESWITCH_GET: u8 = 29;
 
-/// The running node.
+/// The running node. Its files go last.
 pub(super) struct Node {
-    tree: Tree,
-    kernel: FakeKernel,
-    _server: Server,
     ptp4l: Vec<Fake>,
+    _server: Server,
+    kernel: FakeKernel,
     pfs: Vec<(BuiltPf, Vec<File>)>,
+    tree: Tree,
 }
 
 /// Requests that were made so far.
@@ -144,7 +144,7 @@ fn socket(tree: &Tree) -> PathBuf {
 
 /// A ptp4l with its configuration beside its socket, as the linuxptp operator has them.
 fn instance(root: &Path, number: u32) -> anyhow::Result<Fake> {
-    let dir = root.join("var/run/ptp");
+    let dir = root.join("run/ptp");
     std::fs::create_dir_all(&dir).with_context(|| dir.display().to_string())?;
     let fake = Fake::start(&dir.join(format!("ptp4l.{number}.socket")), State::live());
     let file = dir.join(format!("ptp4l.{number}.config"));
