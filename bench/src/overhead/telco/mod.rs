@@ -56,7 +56,8 @@ pub(super) async fn run(size: Size, arguments: &Arguments) -> anyhow::Result<Rep
     let mut agent = agent::start(&program, dir.path(), &endpoint, interval, &subject)?;
     agent::connected(&mut agent, &mut client).await?;
 
-    let warm_up = WARM_UP_ROUNDS.max(WARM_UP_MS / interval_ms);
+    // A short measurement is a trial.
+    let warm_up = WARM_UP_ROUNDS.max((WARM_UP_MS / interval_ms).min(rounds));
     let bar = progress::bar("warming up", u64::try_from(warm_up + rounds)?);
     let mut round = Round { tick_ms: next_tick(now_ms(), interval_ms), interval_ms };
     for _ in 0..warm_up {
