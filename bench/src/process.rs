@@ -1,6 +1,7 @@
 //! Child processes: found, started with their output in a file, and ended when they are dropped,
 //! however the benchmark ends.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
@@ -28,11 +29,25 @@ impl Child {
     /// # Errors
     /// When it cannot be started.
     pub(crate) fn start(program: &Path, arguments: &[String], dir: &Path) -> anyhow::Result<Self> {
+        Self::start_with(program, arguments, &[], dir)
+    }
+
+    /// As [`Child::start`], with more in its environment.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub(crate) fn start_with(
+        program: &Path,
+        arguments: &[String],
+        environment: &[(&str, &OsStr)],
+        dir: &Path,
+    ) -> anyhow::Result<Self> {
         let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let output = dir.join(format!("{name}.log"));
         let log = File::create(&output).with_context(|| output.display().to_string())?;
         let child = command(program)
             .args(arguments)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log)

@@ -19,9 +19,6 @@ use crate::scenario::Scenario;
 use crate::stats::{self, Stats};
 use crate::world::World;
 
-/// How often the statistics file is rewritten.
-const STATS_PERIOD: Duration = Duration::from_secs(1);
-
 static WORLD: RwLock<Option<World>> = RwLock::new(None);
 static WATCH: Mutex<Watch> =
     Mutex::new(Watch { path: None, seen: None, error: None, stats_due: None });
@@ -142,7 +139,7 @@ fn update(watch: &mut Watch, now: Instant, forced: bool) {
         let mut due = change.map_or(poll, |change| change.min(poll));
         if let Some(path) = &world.scenario.stats_file {
             if watch.stats_due.is_none_or(|at| at <= now) {
-                watch.stats_due = Some(now + STATS_PERIOD);
+                watch.stats_due = Some(now + Duration::from_millis(world.scenario.stats_ms));
                 stats_file = Some(path.clone());
             }
             due = due.min(watch.stats_due.unwrap_or(due));
@@ -227,6 +224,7 @@ fn with_world(scenario_error: Option<String>) -> Stats {
         event_sets: SETS.lock().len(),
         samples: SAMPLES.lock().len(),
         scenario_error,
+        seconds: start().elapsed().as_secs_f64(),
         ..stats::read()
     }
 }
@@ -246,7 +244,8 @@ fn write_stats(path: &Path, error: Option<String>) {
 /// Writes the statistics for the last time.
 pub(crate) fn finish() {
     let path = WORLD.read().as_ref().and_then(|world| world.scenario.stats_file.clone());
-    if let Some(path) = path {
+    // At the process' end the directory may be gone, and nobody is there to be told.
+    if let Some(path) = path.filter(|path| path.parent().is_some_and(Path::is_dir)) {
         let error = WATCH.try_lock().and_then(|watch| watch.error.clone());
         write_stats(&path, error);
     }

@@ -83,6 +83,8 @@ pub struct Stats {
     pub gpus: BTreeMap<u32, Calls>,
     pub calls: u64,
     pub nanos: u64,
+    /// How long the library has been in use when these numbers were read.
+    pub seconds: f64,
     /// `nvmlInit` while initialised.
     pub double_init: u64,
     /// `nvmlShutdown` while not.

@@ -111,7 +111,6 @@ fn a_new_layout_makes_old_handles_void() {
     let gpu = machine.nvml.device_by_index(0).unwrap();
     // SAFETY: the handle is only given back to the library.
     let old = unsafe { gpu.mig_device_by_index(0).unwrap().handle() };
-    drop(gpu);
     machine.calm();
     machine.push(Entry::gpu(0).set(layout(&["1g.10gb", "1g.10gb"])));
     let mut instance = 0;

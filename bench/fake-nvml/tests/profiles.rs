@@ -56,7 +56,7 @@ fn an_h100_has_eighteen_links_margins_and_gpm() {
     assert_eq!(machine.field(0, 91), Ok(18));
     assert!(gpu.link_wrapper_for(17).is_active().unwrap());
     assert!(margin(&machine).unwrap() > 0);
-    assert_eq!(machine.field(0, 194).map(|v| v as i64), Ok(-2));
+    assert_eq!(machine.field(0, 194).map(|v| v.cast_signed()), Ok(-2));
     // Hopper has limits as margins only.
     let threshold = gpu.temperature_threshold(TemperatureThreshold::Slowdown);
     assert!(matches!(threshold, Err(NvmlError::NotSupported)));

@@ -1,5 +1,5 @@
-//! The real agent as a child: the host and itself at one interval, everything else off, so that
-//! it reads what its peer reads.
+//! The real agent as a child, with what is measured and itself at one interval, everything else
+//! off: the host, which its peer reads too, or GPUs, which a library makes up.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,12 +15,32 @@ use crate::process::{self, Child};
 
 const CLUSTER: &str = "bench";
 const NODE: &str = "overhead";
-/// The collectors that run.
-const COLLECTORS: [&str; 2] = ["host", "agent"];
 const READY_TIMEOUT: Duration = Duration::from_secs(30);
 const LOOK: Duration = Duration::from_millis(50);
 /// What names the duration of a collector's last call.
 const DURATION: &str = "sextant_collector_duration_seconds";
+/// What counts the bytes that the agent has sent.
+const SENT: &str = "sextant_uplink_sent_bytes_total";
+
+/// What the agent reads.
+#[derive(Debug)]
+pub(super) enum Subject {
+    Host,
+    /// GPUs of a library that looks at a scenario.
+    Gpus {
+        library: PathBuf,
+        scenario: PathBuf,
+    },
+}
+
+impl Subject {
+    fn collectors(&self) -> [&'static str; 2] {
+        match self {
+            Self::Host => ["host", "agent"],
+            Self::Gpus { .. } => ["gpu", "agent"],
+        }
+    }
+}
 
 /// The daemon's program and what it calls itself ("sextant-agent 1.0.0").
 ///
@@ -41,16 +61,28 @@ pub(super) fn start(
     dir: &Path,
     endpoint: &str,
     interval: Duration,
+    subject: &Subject,
 ) -> anyhow::Result<Child> {
     let file = dir.join("agent.toml");
-    let text = configuration(dir, endpoint, interval)?;
+    let text = configuration(dir, endpoint, interval, subject)?;
     std::fs::write(&file, text).with_context(|| file.display().to_string())?;
     let arguments = ["--config".to_owned(), file.to_string_lossy().into_owned()];
-    Child::start(program, &arguments, dir)
+    match subject {
+        Subject::Host => Child::start(program, &arguments, dir),
+        Subject::Gpus { scenario, .. } => {
+            let environment = [("FAKE_NVML_SCENARIO", scenario.as_os_str())];
+            Child::start_with(program, &arguments, &environment, dir)
+        }
+    }
 }
 
 /// The agent's defaults, but for names, places and intervals.
-fn configuration(dir: &Path, endpoint: &str, interval: Duration) -> anyhow::Result<String> {
+fn configuration(
+    dir: &Path,
+    endpoint: &str,
+    interval: Duration,
+    subject: &Subject,
+) -> anyhow::Result<String> {
     let mut config =
         Config { cluster: CLUSTER.into(), node: Some(NODE.into()), ..Config::default() };
     config.spool.dir = dir.join("spool");
@@ -58,12 +90,19 @@ fn configuration(dir: &Path, endpoint: &str, interval: Duration) -> anyhow::Resu
     config.collectors.host.interval = interval;
     config.collectors.host.slow_interval = interval;
     config.collectors.agent.interval = interval;
+    if let Subject::Gpus { library, .. } = subject {
+        config.paths.nvml.clone_from(library);
+        let gpu = &mut config.collectors.gpu;
+        gpu.interval = interval;
+        gpu.medium_interval = gpu.medium_interval.max(interval);
+        gpu.slow_interval = gpu.slow_interval.max(interval);
+    }
     let mut table = toml::Table::try_from(&config).context("write the configuration")?;
     let health = table.get_mut("health").and_then(toml::Value::as_table_mut);
     health.context("no [health]")?.insert("listen".into(), "127.0.0.1:0".into());
     let collectors = table.get_mut("collectors").and_then(toml::Value::as_table_mut);
     for (name, section) in collectors.context("no [collectors]")? {
-        let enabled = COLLECTORS.contains(&name.as_str());
+        let enabled = subject.collectors().contains(&name.as_str());
         let section = section.as_table_mut().with_context(|| format!("collectors.{name}"))?;
         section.insert("enabled".into(), enabled.into());
     }
@@ -95,6 +134,8 @@ pub(super) async fn connected(
 #[derive(Debug, Default)]
 pub(super) struct Collected {
     pub(super) samples: u64,
+    /// What the agent has sent between its first and its last count.
+    pub(super) sent_bytes: Option<f64>,
     /// Collectors by name, and how long their calls took on average.
     pub(super) durations: Vec<(String, Duration)>,
 }
@@ -118,7 +159,15 @@ pub(super) async fn collected(
     let mut collected = Collected::default();
     while let Some(part) = answer.message().await? {
         collected.samples += part.values.len() as u64;
-        let Some(series) = part.series.filter(|series| series.metric == DURATION) else { continue };
+        let Some(series) = part.series else { continue };
+        if series.metric == SENT
+            && let [first, .., last] = part.values.as_slice()
+        {
+            collected.sent_bytes = Some(last - first);
+        }
+        if series.metric != DURATION {
+            continue;
+        }
         let collector = series.labels.into_iter().find(|label| label.name == "collector");
         let mean = part.values.iter().sum::<f64>() / part.values.len() as f64;
         if let (Some(collector), Ok(mean)) = (collector, Duration::try_from_secs_f64(mean)) {
@@ -135,7 +184,8 @@ mod tests {
     #[test]
     fn configuration_is_the_agents_own_with_two_collectors() {
         let interval = Duration::from_millis(1500);
-        let text = configuration(Path::new("/d"), "http://127.0.0.1:7", interval).unwrap();
+        let host = Subject::Host;
+        let text = configuration(Path::new("/d"), "http://127.0.0.1:7", interval, &host).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("agent.toml");
         std::fs::write(&file, text).unwrap();
@@ -146,5 +196,22 @@ mod tests {
         let host = config.collectors.host;
         assert!(host.enabled && host.interval == interval && host.slow_interval == interval);
         assert!(config.collectors.agent.enabled && config.collectors.agent.interval == interval);
+    }
+
+    #[test]
+    fn gpus_are_read_from_the_library_as_often_as_is_said() {
+        let interval = Duration::from_secs(1);
+        let (library, scenario) = ("/l/libfake_nvml.so".into(), "/d/scenario.toml".into());
+        let gpus = Subject::Gpus { library, scenario };
+        let text = configuration(Path::new("/d"), "http://127.0.0.1:7", interval, &gpus).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("agent.toml");
+        std::fs::write(&file, text).unwrap();
+        let config = Config::load(Some(&file)).unwrap();
+        assert_eq!(config.paths.nvml, Path::new("/l/libfake_nvml.so"));
+        let gpu = config.collectors.gpu;
+        assert!(gpu.enabled && gpu.interval == interval);
+        assert_eq!(gpu.medium_interval, Duration::from_secs(10));
+        assert!(!config.collectors.host.enabled && config.collectors.agent.enabled);
     }
 }

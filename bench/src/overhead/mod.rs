@@ -5,8 +5,12 @@
 //! not counted), the exporter is scraped compressed over a connection that stays open. The
 //! agent reads at multiples of the interval; scrapes are half an interval away from that, and
 //! the measurement begins and ends in between, so that it holds whole rounds of both.
+//!
+//! With `--gpus` it is the GPU collector instead, on GPUs that the fake NVML makes up; nothing
+//! stands beside it.
 
 mod agent;
+mod gpus;
 mod node_exporter;
 
 use std::path::PathBuf;
@@ -17,7 +21,7 @@ use indicatif::ProgressBar;
 use sextant_agent::clock::{next_tick, now_ms};
 use tokio_util::task::TaskTracker;
 
-use self::agent::Collected;
+use self::agent::{Collected, Subject};
 use self::node_exporter::NodeExporter;
 use crate::aggregator::{self, Aggregator};
 use crate::process::Child;
@@ -36,9 +40,15 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// What is compared.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Between two readings, and between two scrapes.
-    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration)]
-    interval: Duration,
+    /// Between two readings, and between two scrapes [default: 10s, with --gpus 1s]
+    #[arg(long, value_parser = humantime::parse_duration)]
+    interval: Option<Duration>,
+    /// Measure the reading of so many GPUs, which a fake NVML makes up, instead of the host.
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..=32))]
+    gpus: Option<u32>,
+    /// The fake NVML [default: the one beside this program]
+    #[arg(long, value_name = "PATH", requires = "gpus")]
+    fake_nvml: Option<PathBuf>,
     /// How long to measure, after the warm-up; whole intervals count.
     #[arg(long, default_value = "60s", value_parser = humantime::parse_duration)]
     duration: Duration,
@@ -49,7 +59,7 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "PATH")]
     aggregator: Option<PathBuf>,
     /// node_exporter's program [default: the one in $PATH]
-    #[arg(long, value_name = "PATH")]
+    #[arg(long, value_name = "PATH", conflicts_with = "gpus")]
     node_exporter: Option<PathBuf>,
 }
 
@@ -59,23 +69,39 @@ struct Used {
     memory: Memory,
 }
 
+impl Arguments {
+    /// The interval, and how many of them fit.
+    fn rounds(&self) -> anyhow::Result<(Duration, i64, i64)> {
+        let default = if self.gpus.is_some() { 1 } else { 10 };
+        let interval = self.interval.unwrap_or(Duration::from_secs(default));
+        let interval_ms = i64::try_from(interval.as_millis()).context("--interval")?;
+        if interval_ms < SHORTEST_MS {
+            bail!("--interval is under {SHORTEST_MS} ms");
+        }
+        let duration_ms = i64::try_from(self.duration.as_millis()).context("--duration")?;
+        Ok((interval, interval_ms, (duration_ms / interval_ms).max(1)))
+    }
+}
+
 /// Starts all daemons and measures.
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Report> {
+    match arguments.gpus {
+        Some(number) => gpus::run(number, &arguments).await,
+        None => run_host(&arguments).await,
+    }
+}
+
+async fn run_host(arguments: &Arguments) -> anyhow::Result<Report> {
     let (agent_program, agent_system) = agent::program(arguments.agent.as_deref())?;
     let (aggregator_program, _) = aggregator::program(arguments.aggregator.as_deref())?;
     let (peer_program, peer_system) = node_exporter::program(arguments.node_exporter.as_deref())?;
-    let interval_ms = i64::try_from(arguments.interval.as_millis()).context("--interval")?;
-    if interval_ms < SHORTEST_MS {
-        bail!("--interval is under {SHORTEST_MS} ms");
-    }
-    let duration_ms = i64::try_from(arguments.duration.as_millis()).context("--duration")?;
-    let rounds = (duration_ms / interval_ms).max(1);
+    let (interval, interval_ms, rounds) = arguments.rounds()?;
 
     let dir = tempfile::tempdir().context("directory for the daemons' files")?;
     let aggregator = Aggregator::start(&aggregator_program, dir.path()).await?;
     let mut client = aggregator.query().await?;
     let endpoint = aggregator.endpoint();
-    let mut agent = agent::start(&agent_program, dir.path(), &endpoint, arguments.interval)?;
+    let mut agent = agent::start(&agent_program, dir.path(), &endpoint, interval, &Subject::Host)?;
     let mut peer = NodeExporter::start(&peer_program, dir.path()).await?;
     agent::connected(&mut agent, &mut client).await?;
 
@@ -127,10 +153,15 @@ struct Round {
 impl Round {
     /// Scrapes half an interval after the tick, and goes on to the next.
     async fn scrape(&mut self, peer: &mut NodeExporter, bar: &ProgressBar) -> anyhow::Result<u64> {
+        self.pass(bar).await;
+        peer.scrape().await
+    }
+
+    /// Waits for the next half interval after a tick.
+    async fn pass(&mut self, bar: &ProgressBar) {
         sleep_until(self.tick_ms + self.interval_ms / 2).await;
         self.tick_ms += self.interval_ms;
         bar.inc(1);
-        peer.scrape().await
     }
 
     /// Waits until neither does anything, before the tick; when that is.

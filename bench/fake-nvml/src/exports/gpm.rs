@@ -1,6 +1,6 @@
 //! GPM: metrics from the difference of two samples (Hopper and later).
 
-use std::ffi::c_uint;
+use std::ffi::{c_char, c_uint};
 
 use nvml_wrapper_sys::bindings::{
     nvmlGpmMetricsGet_t, nvmlGpmSample_t, nvmlGpmSupport_t, nvmlReturn_t,
@@ -137,6 +137,30 @@ fn metric(id: u32, from: &Sample, to: &Sample, links: usize) -> Result<f64, Code
     }
 }
 
+/// Name and unit; C has no `const` here, but nobody may write to them.
+fn words(id: u32) -> (*mut c_char, *mut c_char) {
+    let name = match id {
+        1 => c"GRAPHICS_UTIL",
+        2 => c"SM_UTIL",
+        3 => c"SM_OCCUPANCY",
+        4 => c"INTEGER_UTIL",
+        5 => c"ANY_TENSOR_UTIL",
+        6 => c"DFMA_TENSOR_UTIL",
+        7 => c"HMMA_TENSOR_UTIL",
+        9 => c"IMMA_TENSOR_UTIL",
+        10 => c"DRAM_BW_UTIL",
+        11 => c"FP64_UTIL",
+        12 => c"FP32_UTIL",
+        13 => c"FP16_UTIL",
+        20 => c"PCIE_TX_PER_SEC",
+        21 => c"PCIE_RX_PER_SEC",
+        30..=51 => c"ENGINE_UTIL",
+        _ => c"NVLINK_PER_SEC",
+    };
+    let unit = if matches!(id, 20 | 21 | 60..) { c"MiB/s" } else { c"%" };
+    (name.as_ptr().cast_mut(), unit.as_ptr().cast_mut())
+}
+
 #[unsafe(no_mangle)]
 pub(crate) unsafe extern "C" fn nvmlGpmMetricsGet(
     request: *mut nvmlGpmMetricsGet_t,
@@ -164,6 +188,8 @@ pub(crate) unsafe extern "C" fn nvmlGpmMetricsGet(
             match metric(wanted.metricId, from, to, links) {
                 Ok(value) => {
                     wanted.value = value;
+                    (wanted.metricInfo.shortName, wanted.metricInfo.unit) = words(wanted.metricId);
+                    wanted.metricInfo.longName = wanted.metricInfo.shortName;
                     wanted.nvmlReturn = Code::SUCCESS.0;
                 }
                 Err(code) => wanted.nvmlReturn = code.0,

@@ -35,8 +35,10 @@ pub struct Scenario {
     pub seed: u64,
     /// How often the file is looked at, in milliseconds of real time.
     pub poll_ms: u64,
-    /// Rewritten with the statistics once a second and at the end.
+    /// Rewritten with the statistics from time to time and at the end.
     pub stats_file: Option<PathBuf>,
+    /// How often, in milliseconds of real time.
+    pub stats_ms: u64,
     /// Gets a kernel log record for each Xid, as `/dev/kmsg` would show it.
     pub kmsg: Option<PathBuf>,
     /// Xids that only the kernel's log shows.
@@ -63,6 +65,7 @@ impl Default for Scenario {
             seed: 1,
             poll_ms: 50,
             stats_file: None,
+            stats_ms: 1000,
             kmsg: None,
             xids_not_in_events: Vec::new(),
             init: Code::SUCCESS,
