@@ -132,7 +132,7 @@ metrics! {
     XID_ERRORS = counter("gpu_xid_errors_total", "1", "Xids since the agent started; label xid.");
     XID_LAST_TIME = gauge("gpu_xid_last_timestamp_seconds", "s", "When the Xid was last seen; label xid.");
     XID_LAST = gauge("gpu_xid_last", "1", "The last Xid; 0 if there was none.");
-    EVENTS = counter("gpu_events_total", "1", "Events of the driver other than Xids; label event: single_bit_ecc, double_bit_ecc, ecc_storm, dram_retirement, dram_retirement_failure, poison_nonfatal, poison_fatal, unavailable, recovery_action, clock, unknown.");
+    EVENTS = counter("gpu_events_total", "1", "Events of the driver other than Xids; label event: single_bit_ecc, double_bit_ecc, ecc_storm, dram_retirement, dram_retirement_failure, poison_nonfatal, poison_fatal, unavailable, recovery_action, clock, power_source, mig_config, unknown.");
 
     // How the reading goes. Medium.
     CALL_SECONDS = gauge("sextant_gpu_call_seconds", "s", "Longest time of the NVML call in the last interval; labels call.");

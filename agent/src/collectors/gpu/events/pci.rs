@@ -1,8 +1,8 @@
 //! GPUs that the PCI bus shows, whatever NVML says of them.
 //!
-//! A GPU that the driver could not start is here and not in NVML. Virtual functions and devices
-//! that another driver has (passed through to a machine, or not NVIDIA's) are told apart, since
-//! NVML never shows those.
+//! A GPU that the driver could not start is here and not in NVML. Virtual functions are left out,
+//! since NVML never shows those; nor does it show what another driver has (passed through to a
+//! machine, or not NVIDIA's), which the driver's name tells.
 
 use std::fs;
 use std::path::Path;
@@ -137,11 +137,18 @@ mod tests {
         symlink("../0000:3b:00.0", virtual_function.join("physfn")).unwrap();
 
         let found = gpus(sys.path());
-        let buses: Vec<_> = found.iter().map(|g| (g.bus_id.as_str(), g.is_for_nvml())).collect();
+        let buses: Vec<_> =
+            found.iter().map(|gpu| (gpu.bus_id.as_str(), gpu.driver.as_deref())).collect();
+        let want = [None, Some("nvidia"), Some("vfio-pci")];
         assert_eq!(
             buses,
-            [("0000:1b:00.0", true), ("0000:3b:00.0", true), ("0000:5e:00.0", false)]
+            ["0000:1b:00.0", "0000:3b:00.0", "0000:5e:00.0"]
+                .into_iter()
+                .zip(want)
+                .collect::<Vec<_>>()
         );
+        let for_nvml: Vec<_> = found.iter().map(PciGpu::is_for_nvml).collect();
+        assert_eq!(for_nvml, [true, true, false]);
         assert_eq!((found[0].numa_node, &found[0].link), (None, &PciLink::default()));
         assert_eq!((found[1].numa_node, found[1].device.as_str()), (Some(1), "0x2330"));
         assert_eq!((found[1].link.width, found[1].link.width_max), (Some(8), Some(16)));

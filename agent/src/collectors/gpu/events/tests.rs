@@ -2,8 +2,13 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
 
-use sextant_proto::layout;
+use std::time::Duration;
 
+use sextant_proto::layout;
+use sextant_proto::v1::{Event, Severity};
+
+use super::queue::What;
+use super::told::{AGAIN, RECORDS_PER_TICK};
 use super::*;
 use crate::clock::now_ms;
 

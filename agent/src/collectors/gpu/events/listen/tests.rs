@@ -1,8 +1,12 @@
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use fake_nvml::scenario::{DriverEvent, Xid};
 use fake_nvml::{Act, Code as Answer, Conditions, Entry, Scenario, ScenarioFile};
 
+use super::super::kinds;
+use super::super::queue::What;
+use super::thread::{CLOCK_EVENTS, Window};
 use super::*;
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -171,6 +175,27 @@ fn driver_that_hangs_is_left_behind_and_says_nothing_afterwards() {
     assert!(matches!(machine.hear(1)[..], [Heard::Listening(0, _)]));
     machine.happens(Entry::gpu(0).act(xid(13)));
     assert_eq!(machine.hear(1), [Heard::Event(0, kinds::XID, 13, None)]);
+}
+
+#[test]
+fn threads_that_hang_are_few_and_listening_waits_for_them() {
+    let mut machine = Machine::new(Scenario::of("h100-sxm", 1));
+    let hang = Conditions { hang: vec!["EventSetCreate".into()], ..Conditions::default() };
+    machine.happens(Entry::all().set(hang));
+    for _ in 0..2 * THREADS {
+        machine.attach();
+        assert!(machine.listener.threads.load(Ordering::Relaxed) <= THREADS);
+    }
+    assert!(machine.listener.waiting.is_some());
+    machine.file.calm().unwrap();
+    machine.fake.reload().unwrap();
+    let end = Instant::now() + DEADLINE;
+    while machine.listener.waiting.is_some() {
+        assert!(Instant::now() < end);
+        machine.listener.start_waiting(&machine.queue);
+        std::thread::yield_now();
+    }
+    assert!(matches!(machine.hear(1)[..], [Heard::Listening(0, _)]));
 }
 
 #[test]
