@@ -202,6 +202,7 @@ impl Sriov {
 
     fn slow(&mut self, batch: &mut Batch) {
         self.open_sockets(batch);
+        let mut devlink_failed = false;
         for device in &mut self.devices {
             let Device { pf, vfs, driver_counters, devlink: told, .. } = device;
             if let Some(route) = &mut self.route
@@ -218,6 +219,7 @@ impl Sriov {
                 Some(devlink) => {
                     if let Err(error) = told.read(devlink, &pf.pci, self.kernel.clock) {
                         batch.fail("devlink", &chain(&error));
+                        devlink_failed = true;
                     }
                 }
                 None => told.clear(),
@@ -250,6 +252,9 @@ impl Sriov {
             driver_counters.set(&mut entity);
             vf_values::set(pf, vfs, from_sysfs, owners.as_deref(), batch, &mut self.reader);
             pf_values::set_devlink(pf, told, batch);
+        }
+        if devlink_failed {
+            self.devlink = None;
         }
         if self.config.dpdk {
             self.dpdk.read(batch);
