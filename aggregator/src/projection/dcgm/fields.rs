@@ -254,8 +254,8 @@ static FIELDS: &[Field] = fields! {
     "FI_PROF_PCIE_RX_BYTES", Gauge, Gpu("gpu_pcie_receive_bytes_per_second", &[], Whole), "PCIe traffic in with headers in bytes per second.";
     "FI_PROF_NVLINK_TX_BYTES", Gauge, Gpu("gpu_nvlink_transmit_bytes_per_second", &[], Whole), "NVLink traffic out in bytes per second.";
     "FI_PROF_NVLINK_RX_BYTES", Gauge, Gpu("gpu_nvlink_receive_bytes_per_second", &[], Whole), "NVLink traffic in in bytes per second.";
-    "FI_PROF_C2C_TX_ALL_BYTES", Gauge, Rate(&["gpu_c2c_transmit_bytes_total"], &[], Whole), "Chip-to-chip traffic out in bytes per second.";
-    "FI_PROF_C2C_RX_ALL_BYTES", Gauge, Rate(&["gpu_c2c_receive_bytes_total"], &[], Whole), "Chip-to-chip traffic in in bytes per second.";
+    "FI_PROF_C2C_TX_ALL_BYTES", Gauge, Gpu("gpu_c2c_transmit_bytes_per_second", &[], Whole), "Chip-to-chip traffic out in bytes per second.";
+    "FI_PROF_C2C_RX_ALL_BYTES", Gauge, Gpu("gpu_c2c_receive_bytes_per_second", &[], Whole), "Chip-to-chip traffic in in bytes per second.";
     "FI_PROF_PCIE_TX_BYTES_TOTAL", Counter, Gpu("gpu_pcie_transmit_bytes_total", &[], Whole), "Bytes sent over PCIe.";
     "FI_PROF_PCIE_RX_BYTES_TOTAL", Counter, Gpu("gpu_pcie_receive_bytes_total", &[], Whole), "Bytes received over PCIe.";
 
