@@ -10,7 +10,7 @@ use super::discovery::Target;
 use super::domain::Domain;
 use super::events::{Subject, event, name, severity};
 use super::labels::Labels;
-use super::readings::Readings;
+use super::readings::{Port, Readings};
 use crate::collectors::ptp::clocks::{Clocks, UtcOffset};
 use crate::collectors::ptp::config::PtpConfig;
 use crate::collectors::ptp::management::{
@@ -69,6 +69,8 @@ pub(crate) struct Instance {
     pub(crate) readings: Readings,
     pub(crate) machine: Machine,
     pub(crate) freshness: Freshness,
+    /// Of the path delay: answers to delay requests can be lost alone.
+    pub(crate) delay_freshness: Freshness,
     pub(crate) labels: Labels,
     pub(crate) ports: Vec<PortHistory>,
     /// `None` while it answers.
@@ -115,6 +117,7 @@ impl Instance {
             readings: Readings::default(),
             machine: Machine::new(limits.clone()),
             freshness: Freshness::default(),
+            delay_freshness: Freshness::default(),
             ports: Vec::new(),
             down: Some(Down::Absent),
             missing_since: None,
@@ -214,7 +217,7 @@ impl Instance {
     fn notice_restart(&mut self) {
         let inode = std::fs::metadata(self.client.path()).ok().map(|file| file.ino());
         if inode.is_some() && self.inode.is_some_and(|known| Some(known) != inode) {
-            self.client.set_path(&self.client.path().to_owned());
+            self.client.look_again();
             self.slow_at = None;
         }
         self.inode = inode.or(self.inode);
@@ -475,6 +478,13 @@ impl Instance {
         self.down.is_none() && self.readings.following().is_some() && self.freshness.is_current(now)
     }
 
+    /// Whether the path delay of the last poll is worth telling.
+    #[must_use]
+    pub(crate) fn is_delay_current(&self, now: Duration) -> bool {
+        let told = self.readings.ports.get(self.follower).is_some_and(|port| port.stats.is_some());
+        self.is_offset_current(now) && (self.delay_freshness.is_fresh(now) || !told)
+    }
+
     fn condition(&mut self, now: Duration) -> Condition {
         if let Some(down) = self.down {
             let unknown = self.machine.state().is_none() && self.domain.is_searching();
@@ -494,6 +504,9 @@ impl Instance {
                 log_sync: follower.and_then(|port| port.data.map(|data| data.log_sync)),
             },
         );
+        let (responses, log_delay) = follower.map_or((None, None), Port::delay_responses);
+        let delays = Seen { ingress_ns: None, syncs: responses, log_sync: log_delay };
+        self.delay_freshness.observe(now, delays);
         let offset = self.readings.status.map(|status| status.offset_ns as f64);
         self.sample = offset.filter(|_| moved);
         match self.follower_state() {
