@@ -66,7 +66,21 @@ impl Collector for Ptp {
     }
 
     fn collect(&mut self, tier: usize, batch: &mut Batch) -> Result<(), CollectError> {
-        let now = self.start.elapsed();
+        self.collect_at(self.start.elapsed(), tier, batch)
+    }
+}
+
+impl Ptp {
+    /// As [`Collector::collect`], at a time of the caller's clock, which does not jump.
+    ///
+    /// # Errors
+    /// As [`Collector::collect`].
+    pub fn collect_at(
+        &mut self,
+        now: Duration,
+        tier: usize,
+        batch: &mut Batch,
+    ) -> Result<(), CollectError> {
         if tier == 0 {
             self.read_all(now, batch);
         } else {

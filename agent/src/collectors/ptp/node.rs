@@ -108,3 +108,60 @@ impl Node {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::PtpConfig;
+    use super::*;
+    use crate::collectors::Paths;
+
+    /// A node whose system clock was read so, once a second: its states and what was told.
+    fn way(readings: &[OsClock]) -> (Vec<&'static str>, Vec<String>) {
+        let nowhere = Paths { proc: "/nonexistent".into(), ..Paths::default() };
+        let instances = Instances::new(&nowhere, &PtpConfig::default());
+        let mut node = Node::new(&OsClockConfig::default());
+        let mut states = Vec::new();
+        for (second, reading) in readings.iter().enumerate() {
+            node.judge_os(Duration::from_secs(second as u64), *reading, &instances);
+            node.judge_instances(&instances);
+            assert_eq!(node.os, node.all, "there is no other clock");
+            states.push(name(node.os));
+        }
+        let told = node.events.iter().map(|event| {
+            let of = |key| event.attributes.iter().find(|l| l.name == key).map(|l| &l.value);
+            format!("{} {:?}", event.r#type, of("state"))
+        });
+        (states, told.collect())
+    }
+
+    fn clock(source: OsClockSource, synced: bool, offset_ns: Option<f64>) -> OsClock {
+        OsClock { offset_ns, source, synced }
+    }
+
+    #[test]
+    fn system_clock_has_the_limit_of_what_steers_it() {
+        let f = |source, offset, want: &str| {
+            let (states, _) = way(&[clock(source, true, offset); 3]);
+            assert_eq!(states.last(), Some(&want), "{source:?} {offset:?}");
+        };
+        f(OsClockSource::Phc2sys, Some(-900.0), "LOCKED");
+        f(OsClockSource::Phc2sys, Some(1_100.0), "FREERUN");
+        f(OsClockSource::Chrony, Some(1_100.0), "LOCKED");
+        f(OsClockSource::Ntp, Some(2e7), "FREERUN");
+        f(OsClockSource::Ntp, None, "LOCKED");
+    }
+
+    #[test]
+    fn unsynchronized_system_clock_is_in_holdover_and_then_runs_free() {
+        let good = clock(OsClockSource::Chrony, true, Some(1e3));
+        let lost = clock(OsClockSource::Chrony, false, None);
+        let (states, told) = way(&[&[good; 3][..], &[lost; 6]].concat());
+        let want = [&["UNKNOWN"; 2][..], &["LOCKED"], &["HOLDOVER"; 5], &["FREERUN"]].concat();
+        assert_eq!(states, want);
+        let change = |state: &str| {
+            ["os_clock_state_changed", "sync_state_changed"]
+                .map(|kind| format!("ptp.{kind} Some({state:?})"))
+        };
+        assert_eq!(told, ["LOCKED", "HOLDOVER", "FREERUN"].map(change).concat());
+    }
+}

@@ -56,7 +56,7 @@ impl Clocks {
         None
     }
 
-    /// The PHC that stamps for a network device.
+    /// The PHC that stamps for a network device. Asked for each port at each tick: from memory.
     #[must_use]
     pub fn phc_of_netdev(&self, _netdev: &str) -> Option<i32> {
         None

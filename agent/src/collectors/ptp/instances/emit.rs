@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::instance::Instance;
 use super::labels::PortLabels;
-use super::readings::Port;
+use super::readings::{P2P, Port};
 use crate::collectors::ptp::clocks::Clocks;
 use crate::collectors::ptp::management::{PortServiceStats, PortState, TimeProperties};
 use crate::collectors::ptp::metrics;
@@ -25,14 +25,15 @@ const MESSAGES: [(&str, usize); 10] = [
     ("signaling", 12),
     ("management", 13),
 ];
-/// `delayMechanism` P2P.
-const P2P: u8 = 2;
 
 /// Sets the series of an instance and its ports.
 pub(crate) fn instance(instance: &mut Instance, batch: &mut Batch, now: Duration, clocks: &Clocks) {
     reachability(instance, batch);
     clock(instance, batch, now, clocks);
     master(instance, batch);
+    if instance.down.is_some() {
+        return;
+    }
     let name = instance.target.name.as_str();
     for ((port, labels), history) in
         instance.readings.ports.iter().zip(&instance.labels.ports).zip(&instance.ports)
@@ -81,7 +82,7 @@ fn clock(instance: &Instance, batch: &mut Batch, now: Duration, clocks: &Clocks)
     let readings = &instance.readings;
     let follows = instance.grandmaster_class().is_none();
     let status = readings.status.filter(|_| instance.is_offset_current(now));
-    let current = readings.current.filter(|_| instance.is_offset_current(now));
+    let current = readings.current.filter(|_| instance.is_delay_current(now));
     let fresh = instance.freshness.is_fresh(now);
     let servo = readings.following().and_then(|port| match port.state()? {
         PortState::SLAVE if fresh => Some(2.0),

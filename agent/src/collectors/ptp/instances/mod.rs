@@ -10,7 +10,7 @@ mod labels;
 mod processes;
 mod readings;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use discovery::Discovery;
 pub(super) use events::{Subject, event, name, severity};
@@ -26,6 +26,9 @@ use crate::sample::Batch;
 /// An instance that is not found any more is told to be down for so long.
 const LINGER: Duration = Duration::from_secs(600);
 const MOST_INSTANCES: usize = 32;
+/// After this long, those that did not answer last time are not waited for again in this tick:
+/// they must not make the collector look stalled.
+const LONGEST_POLL: Duration = Duration::from_secs(2);
 
 /// All of them, and the processes beside them.
 pub(crate) struct Instances {
@@ -60,9 +63,11 @@ impl Instances {
         if self.looked_at.is_none_or(due) {
             self.refresh(now);
         }
+        let start = Instant::now();
         for instance in &mut self.list {
             let was_lost = instance.is_lost();
-            instance.poll(now, self.config.slow_interval, clocks);
+            let is_late = start.elapsed() > LONGEST_POLL;
+            instance.poll(now, self.config.slow_interval, clocks, is_late);
             self.lost |= instance.is_lost() && !was_lost;
         }
     }

@@ -12,6 +12,12 @@ use crate::collectors::ptp::management::{
 /// A number of ports beyond this is not believed.
 const MOST_PORTS: u16 = 128;
 
+/// `delayMechanism` P2P.
+pub(crate) const P2P: u8 = 2;
+/// Message types.
+const PDELAY_RESP: usize = 3;
+const DELAY_RESP: usize = 9;
+
 /// Of the clock and its ports, as of the last poll.
 #[derive(Debug, Default)]
 pub(crate) struct Readings {
@@ -82,6 +88,18 @@ impl Port {
         self.hardware_address =
             description.and_then(|description| description.hardware_address.try_into().ok());
         Ok(())
+    }
+
+    /// Answers to its delay requests, and the interval of these.
+    #[must_use]
+    pub(crate) fn delay_responses(&self) -> (Option<u64>, Option<i8>) {
+        let p2p = self.data.is_some_and(|data| data.delay_mechanism == P2P);
+        let index = if p2p { PDELAY_RESP } else { DELAY_RESP };
+        let interval = self.data.map(|data| match p2p {
+            true => data.log_peer_delay_request,
+            false => data.log_delay_request,
+        });
+        (self.stats.map(|stats| stats.received[index]), interval)
     }
 
     /// The state of the last poll.

@@ -95,8 +95,12 @@ impl Client {
             self.path = path.to_owned();
             self.socket = None;
         }
-        // A symbolic link may have another target now.
-        self.names = names(path);
+        self.look_again();
+    }
+
+    /// A symbolic link on the path may have another target now.
+    pub fn look_again(&mut self) {
+        self.names = names(&self.path);
     }
 
     /// Whom it asks.

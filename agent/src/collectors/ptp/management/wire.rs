@@ -8,6 +8,7 @@ use super::datasets::{PortIdentity, be16};
 
 /// Bytes of a GET: its TLV has no data.
 pub const REQUEST_BYTES: usize = 54;
+const REQUEST_LENGTH: u8 = 54;
 /// The port number that means every port.
 pub const EVERY_PORT: u16 = 0xffff;
 
@@ -44,7 +45,7 @@ impl Request {
         let mut out = [0; REQUEST_BYTES];
         let mut put = |at: usize, bytes: &[u8]| out[at..at + bytes.len()].copy_from_slice(bytes);
         put(0, &[self.transport_specific << 4 | MANAGEMENT, VERSION]);
-        put(2, &(REQUEST_BYTES as u16).to_be_bytes());
+        put(3, &[REQUEST_LENGTH]);
         put(4, &[self.domain]);
         put(20, &self.source.clock.0);
         put(28, &self.source.port.to_be_bytes());

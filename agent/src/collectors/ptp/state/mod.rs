@@ -142,13 +142,12 @@ impl Machine {
     /// Whether a change may be near: worth a closer look.
     #[must_use]
     pub fn is_unsettled(&self) -> bool {
-        let counting = match self.state {
+        match self.state {
             Some(State::Locked) => self.bad > 0,
             Some(State::Freerun) => self.good > 0,
             Some(State::Holdover) => self.holdover_until.is_some(),
             None => true,
-        };
-        counting
+        }
     }
 
     /// Takes what is known at `now`.
