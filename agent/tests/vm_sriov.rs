@@ -75,12 +75,9 @@ fn changes_are_followed(left: &vm::Left) {
     seen("sriov_pf_up", &[("pf", "eth0")], 1.0);
     seen("sriov_pf_vfs", &[("pf", "eth0")], 3.0);
     assert_eq!(ours.value("sriov_pf_vfs", &[("pf", "eth0")]), Some(1.0));
-    for kind in [
-        "sriov.vf_driver_changed",
-        "sriov.link_down",
-        "sriov.link_up",
-        "sriov.numvfs_changed",
-    ] {
+    for kind in
+        ["sriov.vf_driver_changed", "sriov.link_down", "sriov.link_up", "sriov.numvfs_changed"]
+    {
         assert!(!ours.events(kind).is_empty(), "no event {kind}");
     }
     // The VF that went into the pod's namespace is told by its address all the while.

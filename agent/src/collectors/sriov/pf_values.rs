@@ -131,8 +131,7 @@ pub(super) fn set_devlink(pci: &str, told: &devlink::Reading, batch: &mut Batch)
     let device = told.device();
     let now = |value: f64| told.is_fresh().then_some(value);
     for reporter in &device.reporters {
-        let labels =
-            [("pci", pci), ("reporter", reporter.name.as_str()), ("port", &reporter.port)];
+        let labels = [("pci", pci), ("reporter", reporter.name.as_str()), ("port", &reporter.port)];
         // The device's own have no port.
         let labels = if reporter.port.is_empty() { &labels[..2] } else { &labels };
         let mut entity = batch.entity("devlink_reporter", labels);
