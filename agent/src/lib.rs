@@ -6,6 +6,7 @@ pub mod collectors;
 pub mod config;
 pub mod health;
 pub mod malloc;
+pub mod netlink;
 pub mod sample;
 pub mod spool;
 pub mod stats;
