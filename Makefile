@@ -1,8 +1,8 @@
 # A thin front: each target is one command that also works without make.
-.PHONY: help up test lint bench
+.PHONY: help up test lint bench gpu-check
 
 help: ## say what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 up: ## build, then run an aggregator and an agent on this machine until Ctrl-C
 	@.ci/deps build
@@ -24,3 +24,6 @@ ifeq ($(ARGS),)
 else
 	target/release/sextant-bench $(ARGS)
 endif
+
+gpu-check: ## compare with nvidia-smi and nvidia-ml-py on a machine with an NVIDIA GPU
+	bench/gpu-check/run

@@ -46,12 +46,19 @@ impl Ticks {
         Self { interval_ms, due_ms: next_tick(now_ms, interval_ms) }
     }
 
+    /// Does not wait for a multiple of the interval the first time, but for one of `first`.
+    #[must_use]
+    pub fn starting_with(mut self, first: Duration, now_ms: i64) -> Self {
+        self.due_ms = self.due_ms.min(Self::new(first, now_ms).due_ms);
+        self
+    }
+
     /// Takes the latest tick that is due and how many before it were missed; `None` before the
     /// next one is due.
     pub fn take(&mut self, now_ms: i64) -> Option<(i64, u64)> {
         let late = now_ms.checked_sub(self.due_ms).filter(|late| *late >= 0)? / self.interval_ms;
         let tick = self.due_ms + late * self.interval_ms;
-        self.due_ms = tick + self.interval_ms;
+        self.due_ms = next_tick(tick, self.interval_ms);
         Some((tick, u64::try_from(late).unwrap_or(0)))
     }
 
@@ -144,6 +151,15 @@ mod tests {
         assert_eq!(ticks.due_ms, 60_000);
         assert!(!ticks.is_far(1_000, 60_000) && ticks.is_far(-11_000, 60_000));
         assert_eq!(Ticks::new(Duration::ZERO, -5).due_ms, -4);
+    }
+
+    #[test]
+    fn slow_tiers_tick_at_the_start_and_then_at_their_multiples() {
+        let first = Duration::from_secs(1);
+        let mut ticks = Ticks::new(Duration::from_secs(60), 61_500).starting_with(first, 61_500);
+        assert_eq!(ticks.take(62_000), Some((62_000, 0)));
+        assert_eq!(ticks.due_ms, 120_000);
+        assert_eq!(ticks.take(250_000), Some((240_000, 2)));
     }
 
     #[test]

@@ -7,6 +7,7 @@ pub mod config;
 pub mod health;
 pub mod malloc;
 pub mod netlink;
+pub mod read;
 pub mod sample;
 pub mod spool;
 pub mod stats;

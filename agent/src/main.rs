@@ -1,13 +1,15 @@
 //! The process around the agent: arguments, signals and the exit code.
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use sextant_agent::app::App;
 use sextant_agent::config::Config;
+use sextant_agent::read::{self, Request};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +23,28 @@ struct Arguments {
     /// Checks the configuration and exits.
     #[arg(long)]
     check: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Reads this node and prints what would be sent, without sending or keeping anything.
+    Read {
+        /// Only this collector; may be given several times.
+        #[arg(long = "collector", value_name = "NAME")]
+        collectors: Vec<String>,
+        /// How long ("10s"); without it everything is read once.
+        #[arg(long = "for", value_name = "TIME", default_value = "0s", value_parser = humantime)]
+        duration: Duration,
+        /// Every sample and event as a line of JSON, instead of the last values as text.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+fn humantime(text: &str) -> Result<Duration, String> {
+    humantime_serde::re::humantime::parse_duration(text).map_err(|error| error.to_string())
 }
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "what a person has asked for")]
@@ -42,13 +66,30 @@ fn main() -> ExitCode {
         println!("configuration is valid");
         return ExitCode::SUCCESS;
     }
-    match run(config) {
+    let outcome = match arguments.command {
+        Some(Command::Read { collectors, duration, json }) => {
+            print(&config, &Request { collectors, duration, json })
+        }
+        None => run(config),
+    };
+    match outcome {
         Ok(code) => code,
         Err(error) => {
             eprintln!("sextant-agent: {error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints what is read; ends without a word when nobody listens any more.
+fn print(config: &Config, request: &Request) -> anyhow::Result<ExitCode> {
+    let mut out = std::io::stdout().lock();
+    read::read(config, request, &mut |piece| {
+        if out.write_all(piece.as_bytes()).and_then(|()| out.flush()).is_err() {
+            std::process::exit(0);
+        }
+    })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn run(config: Config) -> anyhow::Result<ExitCode> {

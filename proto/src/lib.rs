@@ -27,5 +27,12 @@ pub mod v1 {
     include!("gen/sextant.v1.rs");
 }
 
+/// The kubelet's PodResources API, generated from `proto/k8s.io` in the same way.
+#[cfg(feature = "podresources")]
+#[expect(clippy::allow_attributes_without_reason, unused_qualifications, reason = "generated code")]
+pub mod podresources {
+    include!("gen/podresources.v1.rs");
+}
+
 /// The encoded `FileDescriptorSet` of the package, for gRPC reflection.
 pub const DESCRIPTOR_SET: &[u8] = include_bytes!("gen/sextant.v1.bin");
