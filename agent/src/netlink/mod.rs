@@ -14,7 +14,7 @@ pub mod route;
 mod socket;
 
 #[cfg(test)]
-mod fake;
+pub(crate) mod fake;
 #[cfg(test)]
 mod tests;
 

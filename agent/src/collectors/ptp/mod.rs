@@ -12,15 +12,18 @@ pub use self::config::PtpConfig;
 use super::{CollectError, Collector, Paths};
 use crate::sample::{Batch, Metric};
 
+use self::clocks::{Clocks, UtcOffset};
+
 /// Reads clocks.
 pub struct Ptp {
     config: PtpConfig,
+    clocks: Clocks,
 }
 
 impl Ptp {
     #[must_use]
-    pub fn new(config: &PtpConfig, _paths: &Paths) -> Self {
-        Self { config: config.clone() }
+    pub fn new(config: &PtpConfig, paths: &Paths) -> Self {
+        Self { config: config.clone(), clocks: Clocks::new(paths, config) }
     }
 }
 
@@ -37,7 +40,8 @@ impl Collector for Ptp {
         vec![self.config.interval]
     }
 
-    fn collect(&mut self, _tier: usize, _batch: &mut Batch) -> Result<(), CollectError> {
-        Err(CollectError::Absent("a PTP clock".into()))
+    fn collect(&mut self, tier: usize, batch: &mut Batch) -> Result<(), CollectError> {
+        self.clocks.collect(batch, UtcOffset::default(), tier);
+        if self.clocks.any() { Ok(()) } else { Err(CollectError::Absent("a PTP clock".into())) }
     }
 }
