@@ -2,7 +2,8 @@
 //!
 //! Entities: `pf` with `pf` (netdev name, or the PCI address where there is none) and `pci`;
 //! `vf` with `pf`, `vf` (number) and `pci`; `dpdk_port` with `process` and `port`;
-//! `devlink_reporter` with `pci` and `reporter`.
+//! `dpdk_process` with `process`; `devlink_reporter` with `pci`, `reporter` and, for a port's, the
+//! `port`; `devlink_port` with `pci` and `port`.
 
 metrics! {
     // A physical function. 1 s.
@@ -59,7 +60,12 @@ metrics! {
     VF_OWNED = gauge("sriov_vf_owned", "", "1 if a pod owns it.");
     PF_VFS_OWNED = gauge("sriov_pf_vfs_owned", "1", "VFs that pods own.");
 
+    /// The kernel's queue for the agent was full.
+    LINK_EVENT_OVERRUNS = counter("sextant_sriov_link_event_overruns_total", "1", "Times that messages about links were lost.");
+
     // devlink, DPDK.
+    DEVLINK_PORT_INFO = gauge("sriov_devlink_port_info", "", "flavour (physical, pcipf, pcivf, pcisf), type, netdev, vf; always 1.");
+    DEVLINK_PORT_ACTIVE = gauge("sriov_devlink_port_active", "", "1 if the function behind the port is active, where the driver tells.");
     REPORTER_STATE = gauge("sriov_devlink_health_state", "1", "0 healthy, 1 error.");
     REPORTER_ERRORS = counter("sriov_devlink_health_errors_total", "1", "Errors reported.");
     REPORTER_RECOVERIES = counter("sriov_devlink_health_recoveries_total", "1", "Recoveries.");
@@ -74,5 +80,6 @@ metrics! {
     DPDK_TX_ERRORS = counter("sriov_dpdk_transmit_errors_total", "1", "Packets that could not be sent.");
     DPDK_RX_NO_BUFFER = counter("sriov_dpdk_receive_no_buffer_total", "1", "Failures to get a buffer.");
     DPDK_MEMPOOL_SIZE = gauge("sriov_dpdk_mempool_size", "1", "Buffers of the pool; label mempool.");
+    DPDK_MALFORMED = counter("sextant_sriov_dpdk_malformed_total", "1", "Answers of DPDK applications that could not be understood.");
     DPDK_MEMPOOL_AVAILABLE = gauge("sriov_dpdk_mempool_available", "1", "Buffers free in the pool; label mempool.");
 }
