@@ -77,7 +77,7 @@ impl System {
         let mut node = batch.node();
         if let Some(offset_ns) = clock.offset_ns {
             let labels = [("source", clock.source.name())];
-            node.set_with(&m::SYSTEM_OFFSET, &labels, offset_ns * 1e-9);
+            node.set_with(&m::SYSTEM_OFFSET, &labels, offset_ns / 1e9);
         }
         node.set(&m::SYSTEM_FREQUENCY, self.frequency);
         node.set(&m::SYSTEM_SYNCED, f64::from(u8::from(clock.synced)));

@@ -34,7 +34,7 @@ const TEMPERATURE_DIVIDER: f64 = 1_000.0;
 /// Phase offsets are picoseconds times `DPLL_PHASE_OFFSET_DIVIDER`, which is 1000.
 const PHASE_DIVIDER: f64 = 1e15;
 /// Frequency offsets are parts per million.
-const PPM: f64 = 1e-6;
+const PPM: f64 = 1e6;
 
 /// A device.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
@@ -133,7 +133,7 @@ impl<'a> Pin<'a> {
                 PIN_BOARD_LABEL => labels[1] = a.text()?,
                 PIN_PACKAGE_LABEL => labels[2] = a.text()?,
                 PIN_TYPE => pin.kind = word(&KINDS, a.u32()?),
-                PIN_FREQUENCY_OFFSET => pin.frequency_offset = Some(a.sint()? as f64 * PPM),
+                PIN_FREQUENCY_OFFSET => pin.frequency_offset = Some(a.sint()? as f64 / PPM),
                 PIN_PARENT_DEVICE => {
                     let parent = Parent::parse(a.nested())?;
                     if parents.len() < MOST_PARENTS {

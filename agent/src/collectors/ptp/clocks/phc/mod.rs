@@ -168,7 +168,7 @@ impl Clock {
         ];
         phc.set_with(&m::PHC_INFO, &info, 1.0);
         let numbers = [
-            (&m::PHC_MAX_ADJUSTMENT, d.max_adjustment.map(|ppb| ppb * 1e-9)),
+            (&m::PHC_MAX_ADJUSTMENT, d.max_adjustment.map(|ppb| ppb / 1e9)),
             (&m::PHC_PINS, d.programmable_pins),
             (&m::PHC_EXTERNAL_TIMESTAMPS, d.external_timestamps),
             (&m::PHC_PERIODIC_OUTPUTS, d.periodic_outputs),
@@ -192,12 +192,12 @@ impl Clock {
         if let Some(method) = self.method {
             let reading = self.reading();
             let offset_ns = reading.map(|reading| reading.offset_ns);
-            phc.set_opt(&m::PHC_OFFSET, offset_ns.map(|ns| ns * 1e-9));
+            phc.set_opt(&m::PHC_OFFSET, offset_ns.map(|ns| ns / 1e9));
             if let Some(utc) = utc.0 {
                 let error_ns = offset_ns.map(|ns| ns - f64::from(utc) * 1e9);
-                phc.set_opt(&m::PHC_UTC_ERROR, error_ns.map(|ns| ns * 1e-9));
+                phc.set_opt(&m::PHC_UTC_ERROR, error_ns.map(|ns| ns / 1e9));
             }
-            let uncertainty = reading.map_or(ABSENT, |reading| reading.uncertainty_ns * 1e-9);
+            let uncertainty = reading.map_or(ABSENT, |reading| reading.uncertainty_ns / 1e9);
             phc.set_with(&m::PHC_UNCERTAINTY, &[("method", method.name())], uncertainty);
         }
         if let Some(frequency) = self.frequency {
