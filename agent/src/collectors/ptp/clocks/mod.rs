@@ -110,7 +110,8 @@ impl Clocks {
         }
     }
 
-    fn collect_at(&mut self, batch: &mut Batch, utc: UtcOffset, now: Instant) {
+    /// Reads what is due at an instant, as a first tier would.
+    pub fn collect_at(&mut self, batch: &mut Batch, utc: UtcOffset, now: Instant) {
         let clocks_changed = self.phcs.collect(batch, now, self.daemons.ts2phc);
         self.tsinfo.collect(batch, now, clocks_changed);
         self.dplls.collect(batch, now);

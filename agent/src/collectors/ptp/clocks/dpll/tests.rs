@@ -47,9 +47,7 @@ fn pin(id: u32, parents: &[u32]) -> Vec<u8> {
 }
 
 /// A kernel with these devices and pins, by command.
-fn kernel(
-    mut answers: impl FnMut(u8) -> Vec<Vec<u8>> + Send + 'static,
-) -> (Dplls, Fake) {
+fn kernel(mut answers: impl FnMut(u8) -> Vec<Vec<u8>> + Send + 'static) -> (Dplls, Fake) {
     let (fd, fake) = Fake::start(move |r: &Request| {
         if r.kind != FAMILY {
             let attributes = [attribute(1, &FAMILY.to_ne_bytes()), word(3, 1)].concat();
@@ -113,10 +111,7 @@ fn change_of_the_lock_is_an_event_and_the_first_status_is_none() {
         events.extend(rows.into_iter().filter(|row| row.starts_with("event")));
     }
     let event = |change: &str| format!("event ptp.synce_state_changed dpll=5,{change},type=");
-    let want = [
-        event("state=HOLDOVER,previous=LOCKED"),
-        event("state=FREERUN,previous=HOLDOVER"),
-    ];
+    let want = [event("state=HOLDOVER,previous=LOCKED"), event("state=FREERUN,previous=HOLDOVER")];
     assert_eq!(events, want);
 }
 

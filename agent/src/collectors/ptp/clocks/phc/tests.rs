@@ -55,7 +55,10 @@ fn captured_clocks_are_described_with_their_device() {
     has(&rows, "ptp_phc_vclocks{phc=ptp0} 0");
     has(&rows, "ptp_phc_pps_available{phc=ptp0} 0");
     has(&rows, "ptp_phc_alarms{phc=ptp1} 0");
-    has(&rows, "sextant_unavailable{phc=ptp0,metric=ptp_phc_system_offset_seconds,reason=switched_off} 1");
+    has(
+        &rows,
+        "sextant_unavailable{phc=ptp0,metric=ptp_phc_system_offset_seconds,reason=switched_off} 1",
+    );
     assert_eq!(phcs.only(), None);
 }
 
@@ -160,7 +163,7 @@ fn failed_reading_keeps_the_columns_and_a_good_one_tells_the_error_against_utc()
     let mut set = |phcs: &Phcs| {
         batch.begin();
         phcs.set(&mut batch, UtcOffset(Some(37)));
-        let layout = batch.finish("ptp", 1).layout.0;
+        let layout = batch.finish("ptp", 1000).layout.0;
         (layout, rows(&mut batch))
     };
     phcs.clocks[0].method = Some(Method::Extended);

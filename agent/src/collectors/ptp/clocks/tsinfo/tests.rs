@@ -58,8 +58,7 @@ impl Node {
         &self,
         mut kernel: impl FnMut(&Request) -> Vec<Vec<u8>> + Send + 'static,
     ) -> (TsInfo, Fake) {
-        let (fd, fake) =
-            Fake::start(move |r| if r.kind == FAMILY { kernel(r) } else { family(r) });
+        let (fd, fake) = Fake::start(move |r| if r.kind == FAMILY { kernel(r) } else { family(r) });
         let paths = Paths { sys: self.0.path().into(), ..Paths::default() };
         (TsInfo::with(&paths, Netlink::from_fd(fd).unwrap()), fake)
     }
