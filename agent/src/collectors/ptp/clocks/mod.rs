@@ -138,7 +138,6 @@ impl Clocks {
         Some(f64::from(utc.0?) * 1e9 - self.phc(source)?.offset_ns)
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "counters stay below 2^53")]
     fn set_malformed(&self, batch: &mut Batch) {
         let counts = [
             ("tsinfo", self.tsinfo.malformed()),

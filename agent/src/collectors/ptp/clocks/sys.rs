@@ -12,7 +12,8 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use rustix::ioctl::{Opcode, Updater, ioctl, opcode};
 
 /// Measurements of one call. The kernel takes up to 25.
-pub(super) const SAMPLES: usize = 5;
+const ASKED: u32 = 5;
+const SAMPLES: usize = ASKED as usize;
 /// `PTP_MAX_SAMPLES`.
 const MAX_SAMPLES: usize = 25;
 /// `PTP_CLK_MAGIC`.
@@ -83,7 +84,7 @@ pub(super) fn precise(fd: BorrowedFd<'_>) -> io::Result<Precise> {
 /// Samples of (system, clock, system), the system read right at the register access.
 pub(super) fn extended(fd: BorrowedFd<'_>) -> io::Result<[[Time; 3]; SAMPLES]> {
     let times = [[Time::default(); 3]; MAX_SAMPLES];
-    let mut value = Extended { samples: SAMPLES as u32, clock: 0, reserved: [0; 2], times };
+    let mut value = Extended { samples: ASKED, clock: 0, reserved: [0; 2], times };
     // SAFETY: the kernel reads and writes one ptp_sys_offset_extended, which `value` is laid out
     // as, and keeps no pointer to it.
     unsafe { ioctl(fd, Updater::<SYS_OFFSET_EXTENDED, Extended>::new(&mut value)) }?;
@@ -93,7 +94,7 @@ pub(super) fn extended(fd: BorrowedFd<'_>) -> io::Result<[[Time; 3]; SAMPLES]> {
 /// System and clock by turns, starting and ending with the system.
 pub(super) fn plain(fd: BorrowedFd<'_>) -> io::Result<[Time; 2 * SAMPLES + 1]> {
     let times = [Time::default(); 2 * MAX_SAMPLES + 1];
-    let mut value = Plain { samples: SAMPLES as u32, reserved: [0; 3], times };
+    let mut value = Plain { samples: ASKED, reserved: [0; 3], times };
     // SAFETY: although its number says that it is only read, the kernel reads and writes one
     // ptp_sys_offset, which `value` is laid out as, and keeps no pointer to it.
     unsafe { ioctl(fd, Updater::<SYS_OFFSET, Plain>::new(&mut value)) }?;

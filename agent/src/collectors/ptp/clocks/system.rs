@@ -52,7 +52,6 @@ impl System {
     }
 
     /// Takes a reading.
-    #[expect(clippy::cast_precision_loss, reason = "frequencies are far below 2^53")]
     pub(super) fn update(
         &mut self,
         batch: &mut Batch,
@@ -84,7 +83,6 @@ impl System {
     }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "offsets are far below 2^53")]
 fn clock(known: &Known, steering: &Steering) -> OsClock {
     let synced = steering.state != TIME_ERROR && steering.status & STA_UNSYNC == 0;
     let (source, offset_ns) = if let Some(offset_ns) = known.phc2sys {

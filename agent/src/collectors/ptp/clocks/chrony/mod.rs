@@ -34,8 +34,9 @@ enum ChronyError {
 impl ChronyError {
     /// Nobody answers at all.
     fn is_absence(&self) -> bool {
-        use io::ErrorKind::{ConnectionRefused, TimedOut, WouldBlock};
-        matches!(self, Self::Socket(e) if [ConnectionRefused, TimedOut, WouldBlock].contains(&e.kind()))
+        use io::ErrorKind::{ConnectionRefused, NetworkUnreachable, TimedOut, WouldBlock};
+        let absences = [ConnectionRefused, NetworkUnreachable, TimedOut, WouldBlock];
+        matches!(self, Self::Socket(error) if absences.contains(&error.kind()))
     }
 }
 

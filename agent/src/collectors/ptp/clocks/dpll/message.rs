@@ -89,7 +89,6 @@ pub(super) struct Parent {
 }
 
 impl Parent {
-    #[expect(clippy::cast_precision_loss, reason = "offsets are far below 2^53")]
     fn parse(mut attributes: Attributes<'_>) -> Option<Self> {
         let mut parent = Self::default();
         let mut id = None;
@@ -119,7 +118,6 @@ pub(super) struct Pin<'a> {
 
 impl<'a> Pin<'a> {
     /// `None` if an attribute is not as it must be, or there is no id.
-    #[expect(clippy::cast_precision_loss, reason = "offsets are far below 2^53")]
     pub(super) fn parse(mut attributes: Attributes<'a>, parents: &mut Vec<Parent>) -> Option<Self> {
         const KINDS: [&str; 5] = ["mux", "ext", "synce-eth-port", "int-oscillator", "gnss"];
         let mut pin = Self::default();

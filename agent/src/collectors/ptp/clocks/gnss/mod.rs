@@ -148,7 +148,7 @@ impl Gnss {
                 match Link::open(address, now) {
                     Ok(link) => link,
                     // It starts, or listens elsewhere.
-                    Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => return,
+                    Err(error) if is_absence(&error) => return,
                     Err(error) => return batch.fail("gpsd", &error),
                 }
             }
@@ -206,6 +206,11 @@ impl Gnss {
             device.set(batch);
         }
     }
+}
+
+/// Nobody listens there.
+fn is_absence(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NetworkUnreachable)
 }
 
 impl Link {

@@ -61,6 +61,8 @@ struct Clock {
     /// How the last reading that came to something was made.
     method: Option<Method>,
     frequency: Option<f64>,
+    /// It was open and is not there any more.
+    went: bool,
 }
 
 /// What the last reading came to.
@@ -87,6 +89,7 @@ impl Clock {
             outcome: Outcome::Failed,
             method: None,
             frequency: None,
+            went: false,
         }
     }
 
@@ -107,7 +110,6 @@ impl Clock {
             }
         };
         let steering = sys::phc_steering(file.as_fd()).ok();
-        #[expect(clippy::cast_precision_loss, reason = "frequencies are far below 2^53")]
         let frequency = steering.map(|steering| steering.frequency as f64 / PPM_16);
         self.frequency = frequency;
         let (method, sample) = match self.ladder.read(file.as_fd()) {
@@ -145,6 +147,7 @@ impl Clock {
                 // The clock went; if it comes again, it is another.
                 if source.raw_os_error() == Some(libc::ENODEV) {
                     self.device = Device::Closed(io::Error::from_raw_os_error(libc::ENODEV));
+                    self.went = true;
                 }
             }
         }
@@ -156,7 +159,6 @@ impl Clock {
         Some(PhcReading { offset_ns, uncertainty_ns: window_ns / 2.0, frequency_ppb })
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "counters stay below 2^53")]
     fn set(&self, batch: &mut Batch, utc: UtcOffset) {
         let d = &self.description;
         let mut phc = batch.entity("phc", &[("phc", &d.name)]);
@@ -262,6 +264,9 @@ impl Phcs {
                     clock.steps.interrupt();
                 } else {
                     clock.poll(batch);
+                    if std::mem::take(&mut clock.went) {
+                        self.scanned = None;
+                    }
                 }
             }
         }

@@ -60,7 +60,6 @@ pub(super) struct Sample {
 
 impl Sample {
     /// The clock minus the system's.
-    #[expect(clippy::cast_precision_loss, reason = "differences are far below 2^53")]
     pub(super) fn offset_ns(&self) -> f64 {
         (self.clock_ns - self.system_ns) as f64
     }
@@ -91,7 +90,7 @@ impl Ladder {
         let before = SystemPair::now();
         self.climb(|method| match method {
             Method::Precise => sys::precise(fd).map(|p| Some(from_precise(&p))),
-            Method::Extended => sys::extended(fd).map(|times| best(times)),
+            Method::Extended => sys::extended(fd).map(best),
             Method::Basic => sys::plain(fd).map(|times| best(triples(&times))),
         })
         .map(|(method, mut sample)| {
@@ -150,7 +149,6 @@ fn from_precise(precise: &sys::Precise) -> Sample {
 
 /// The sample with the narrowest window. One whose window is negative was taken while the system
 /// clock was set back; `None` if there is no other.
-#[expect(clippy::cast_precision_loss, reason = "windows are far below 2^53")]
 fn best(triples: impl IntoIterator<Item = [Time; 3]>) -> Option<Sample> {
     let windows = triples.into_iter().map(|[before, clock, after]| {
         let window = after.ns() - before.ns();
@@ -189,7 +187,6 @@ impl SystemPair {
     }
 
     /// The raw clock when the wall clock showed `wall_ns`, a moment ago but after `before`.
-    #[expect(clippy::cast_precision_loss, reason = "differences are far below 2^53")]
     fn raw_at(self, wall_ns: i128, before: &Self) -> Option<i128> {
         let raw = self.raw_ns - before.raw_ns;
         let apart = (self.wall_ns - before.wall_ns) - raw;

@@ -48,7 +48,6 @@ impl Steps {
     }
 
     /// Takes a reading; gives by how much the clock jumped since the last one, if it did.
-    #[expect(clippy::cast_precision_loss, reason = "differences matter to the nanosecond only")]
     pub(super) fn observe(&mut self, now: Point) -> Option<f64> {
         let last = self.last.replace(now)?;
         let elapsed = (now.raw_ns - last.raw_ns) as f64;
