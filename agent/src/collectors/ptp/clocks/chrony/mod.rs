@@ -43,6 +43,7 @@ impl ChronyError {
 /// The node's chronyd.
 pub(super) struct Chrony {
     address: Option<SocketAddr>,
+    timeout: Duration,
     socket: Option<UdpSocket>,
     sequence: u32,
     asked: Option<Instant>,
@@ -57,6 +58,7 @@ impl Chrony {
     pub(super) fn new(address: Option<SocketAddr>) -> Self {
         Self {
             address,
+            timeout: TIMEOUT,
             socket: None,
             // A process that got our port before may be answered still.
             sequence: std::process::id(),
@@ -119,7 +121,7 @@ impl Chrony {
     fn ask(&mut self, address: SocketAddr) -> Result<Tracking, ChronyError> {
         let socket = match self.socket.take() {
             Some(socket) => socket,
-            None => connect(address)?,
+            None => connect(address, self.timeout)?,
         };
         let socket = self.socket.insert(socket);
         self.sequence = self.sequence.wrapping_add(1);
@@ -158,14 +160,14 @@ impl Chrony {
     }
 }
 
-fn connect(address: SocketAddr) -> io::Result<UdpSocket> {
+fn connect(address: SocketAddr, timeout: Duration) -> io::Result<UdpSocket> {
     let any: SocketAddr = match address {
         SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
         SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
     };
     let socket = UdpSocket::bind(any)?;
     socket.connect(address)?;
-    socket.set_read_timeout(Some(TIMEOUT))?;
+    socket.set_read_timeout(Some(timeout))?;
     Ok(socket)
 }
 

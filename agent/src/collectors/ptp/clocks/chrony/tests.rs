@@ -22,7 +22,9 @@ fn daemon(
     mut answer: impl FnMut(u32) -> Vec<Vec<u8>> + Send + 'static,
 ) -> (Chrony, std::sync::Arc<UdpSocket>) {
     let socket = std::sync::Arc::new(UdpSocket::bind("127.0.0.1:0").unwrap());
-    let chrony = Chrony::new(Some(socket.local_addr().unwrap()));
+    let mut chrony = Chrony::new(Some(socket.local_addr().unwrap()));
+    // A busy machine may let the thread wait.
+    chrony.timeout = Duration::from_secs(5);
     let end = std::sync::Arc::downgrade(&socket);
     socket.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
     std::thread::spawn(move || {

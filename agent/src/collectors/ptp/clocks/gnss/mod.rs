@@ -35,7 +35,8 @@ struct Device {
     mode: u32,
     /// It had a fix since we listen.
     had_fix: bool,
-    satellites: Option<u32>,
+    /// Satellites used, and when they were told.
+    satellites: Option<(u32, Instant)>,
     time_error: Option<f64>,
     state: &'static str,
 }
@@ -55,8 +56,10 @@ impl Device {
 
     /// Takes a fix; gives the last state if it is another now.
     fn fix(&mut self, mode: u32, time_error: Option<f64>, now: Instant) -> Option<&'static str> {
-        (self.seen, self.mode, self.time_error) = (now, mode, time_error);
         let has_fix = mode >= 2;
+        (self.seen, self.mode) = (now, mode);
+        // Without a fix gpsd goes on telling an error of no time.
+        self.time_error = time_error.filter(|_| has_fix);
         self.had_fix |= has_fix;
         let state = match (has_fix, self.had_fix) {
             (true, _) => "SYNCHRONIZED",
@@ -82,10 +85,12 @@ impl Device {
         }
     }
 
-    fn set(&self, batch: &mut Batch) {
+    fn set(&self, batch: &mut Batch, now: Instant) {
         let mut gnss = batch.entity("gnss", &[("device", &self.path)]);
         gnss.set(&m::GNSS_FIX, if self.mode >= 2 { self.mode.into() } else { 0.0 });
-        if let Some(satellites) = self.satellites {
+        if let Some((satellites, told)) = self.satellites
+            && now - told < SILENT
+        {
             gnss.set(&m::GNSS_SATELLITES, satellites.into());
         }
         if let Some(error) = self.time_error {
@@ -203,7 +208,7 @@ impl Gnss {
     pub(super) fn set(&self, batch: &mut Batch) {
         let Some(now) = self.now else { return };
         for device in self.devices.iter().filter(|device| now - device.seen < SILENT) {
-            device.set(batch);
+            device.set(batch, now);
         }
     }
 }
@@ -248,7 +253,8 @@ fn take(devices: &mut Vec<Device>, report: &Report<'_>, now: Instant) -> Option<
     };
     let device = devices.get_mut(at)?;
     if report.class == "SKY" {
-        device.satellites = report.satellites_used().or(device.satellites);
+        let told = report.satellites_used().map(|satellites| (satellites, now));
+        device.satellites = told.or(device.satellites);
         return None;
     }
     let previous = device.fix(report.mode.unwrap_or(0), report.ept, now)?;

@@ -85,6 +85,27 @@ fn fake_gpsd_with_its_receivers_open_is_watched_and_its_fixes_told() {
 }
 
 #[test]
+fn captured_reports_of_a_receiver_that_loses_its_fix_are_read() {
+    let mut daemon = Daemon::new();
+    let mut end = daemon.accept();
+    let said: Vec<Vec<String>> =
+        include_str!("captured.jsonl").lines().map(|line| daemon.say(&mut end, line)).collect();
+    assert_eq!(line(&mut end), r#"?WATCH={"enable":true,"json":true};"#);
+    // Satellites come before the first fix, from a receiver that is not known yet.
+    has(&said[4], "ptp_gnss_fix{device=/dev/pts/0} 3");
+    has(&said[4], "ptp_gnss_time_offset_seconds{device=/dev/pts/0} 0.005");
+    has(&said[5], "ptp_gnss_satellites_used{device=/dev/pts/0} 8");
+    let lost = "device=/dev/pts/0,state=FAILURE-NOFIX,previous=SYNCHRONIZED";
+    has(&said[6], &format!("event ptp.gnss_state_changed {lost}"));
+    has(&said[6], "ptp_gnss_fix{device=/dev/pts/0} 0");
+    assert!(said[6].iter().all(|row| !row.contains("time_offset")), "{:?}", said[6]);
+    assert_eq!(daemon.gnss.malformed(), 0);
+    daemon.now += SILENT;
+    let rows = daemon.say(&mut end, &fix(3).replace("/dev/gnss0", "/dev/pts/0"));
+    assert!(rows.iter().all(|row| !row.contains("satellites")), "{rows:?}");
+}
+
+#[test]
 fn receivers_that_are_not_open_are_never_watched() {
     let mut daemon = Daemon::new();
     let mut end = daemon.accept();
