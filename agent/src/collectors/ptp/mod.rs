@@ -1,29 +1,55 @@
 //! Clocks: PTP hardware clocks, ptp4l by its management socket, DPLL, GNSS, and what disciplines
 //! the system clock.
+//!
+//! One thread asks one ptp4l after the other, with one request in flight: see [`management`] for
+//! why. The first tier reads everything; the second only looks closer at what is changing, tells
+//! events and sets no series.
 
 pub mod clocks;
 pub mod config;
+mod instances;
+pub mod management;
 pub mod metrics;
+mod node;
 pub mod state;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use self::clocks::Clocks;
 pub use self::config::PtpConfig;
+use self::instances::Instances;
+use self::node::Node;
 use super::{CollectError, Collector, Paths};
 use crate::sample::{Batch, Metric};
-
-use self::clocks::{Clocks, UtcOffset};
 
 /// Reads clocks.
 pub struct Ptp {
     config: PtpConfig,
     clocks: Clocks,
+    instances: Instances,
+    node: Node,
+    start: Instant,
 }
 
 impl Ptp {
     #[must_use]
     pub fn new(config: &PtpConfig, paths: &Paths) -> Self {
-        Self { config: config.clone(), clocks: Clocks::new(paths, config) }
+        Self {
+            clocks: Clocks::new(paths, config),
+            instances: Instances::new(paths, config),
+            node: Node::new(&config.os_clock),
+            config: config.clone(),
+            start: Instant::now(),
+        }
+    }
+
+    fn read_all(&mut self, now: Duration, batch: &mut Batch) {
+        self.instances.poll(now, &self.clocks);
+        self.clocks.set_daemons(self.instances.daemons(&self.clocks));
+        self.clocks.collect(batch, self.instances.utc_offset(), 0);
+        self.node.judge(now, &self.clocks, &self.instances);
+        self.instances.emit(batch, now, &self.clocks);
+        self.node.emit(batch);
     }
 }
 
@@ -37,11 +63,36 @@ impl Collector for Ptp {
     }
 
     fn tiers(&self) -> Vec<Duration> {
-        vec![self.config.interval]
+        vec![self.config.interval, self.config.fast_interval]
     }
 
     fn collect(&mut self, tier: usize, batch: &mut Batch) -> Result<(), CollectError> {
-        self.clocks.collect(batch, UtcOffset::default(), tier);
-        if self.clocks.any() { Ok(()) } else { Err(CollectError::Absent("a PTP clock".into())) }
+        self.collect_at(self.start.elapsed(), tier, batch)
+    }
+}
+
+impl Ptp {
+    /// As [`Collector::collect`], at a time of the caller's clock, which does not jump.
+    ///
+    /// # Errors
+    /// As [`Collector::collect`].
+    pub fn collect_at(
+        &mut self,
+        now: Duration,
+        tier: usize,
+        batch: &mut Batch,
+    ) -> Result<(), CollectError> {
+        if tier == 0 {
+            self.read_all(now, batch);
+        } else {
+            self.instances.poll_closely(now, &self.clocks);
+            self.node.judge_instances(&self.instances);
+        }
+        self.instances.tell(batch);
+        self.node.tell(batch);
+        if tier == 0 && batch.is_empty() && self.instances.is_empty() {
+            return Err(CollectError::Absent("a clock to watch".into()));
+        }
+        Ok(())
     }
 }

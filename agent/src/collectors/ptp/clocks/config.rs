@@ -11,6 +11,8 @@ pub struct ClocksConfig {
     /// Whether the time of PTP hardware clocks is read. Some hardware loses external time
     /// stamps meanwhile; what sysfs tells is read in any case.
     pub phc: bool,
+    /// Whether the system clock is looked at. Without, the node's state is that of its ptp4l's.
+    pub system: bool,
     /// Where chronyd answers by UDP; empty: it is not asked.
     pub chrony: String,
     /// Where gpsd answers; empty: it is not asked.
@@ -19,7 +21,8 @@ pub struct ClocksConfig {
 
 impl Default for ClocksConfig {
     fn default() -> Self {
-        Self { phc: true, chrony: "127.0.0.1:323".into(), gpsd: "127.0.0.1:2947".into() }
+        let (chrony, gpsd) = ("127.0.0.1:323".into(), "127.0.0.1:2947".into());
+        Self { phc: true, system: true, chrony, gpsd }
     }
 }
 

@@ -12,6 +12,7 @@ mod dpll;
 mod genetlink;
 mod gnss;
 mod phc;
+mod phc2sys;
 mod sys;
 mod sysfs;
 mod system;
@@ -20,6 +21,7 @@ mod tsinfo;
 use std::time::Instant;
 
 pub use self::config::ClocksConfig;
+pub use self::phc2sys::Phc2sysSource;
 use self::system::Known;
 use super::config::PtpConfig;
 use super::metrics as m;
@@ -79,7 +81,8 @@ pub struct Clocks {
     dplls: dpll::Dplls,
     gnss: gnss::Gnss,
     chrony: chrony::Chrony,
-    system: system::System,
+    /// `None` if it is not looked at.
+    system: Option<system::System>,
     daemons: Daemons,
 }
 
@@ -93,7 +96,7 @@ impl Clocks {
             dplls: dpll::Dplls::new(),
             gnss: gnss::Gnss::new(config.gpsd_address()),
             chrony: chrony::Chrony::new(config.chrony_address()),
-            system: system::System::default(),
+            system: config.system.then(system::System::default),
             daemons: Daemons::default(),
         }
     }
@@ -121,14 +124,18 @@ impl Clocks {
             phc2sys: self.daemons.phc2sys.then(|| self.phc2sys_offset_ns(utc)),
             chrony: self.chrony.system_offset_ns(),
         };
-        self.system.update(batch, &known, sys::system_steering());
+        if let Some(system) = &mut self.system {
+            system.update(batch, &known, sys::system_steering());
+        }
 
         self.phcs.set(batch, utc);
         self.tsinfo.set(batch);
         self.dplls.set(batch);
         self.gnss.set(batch);
         self.chrony.set(batch);
-        self.system.set(batch);
+        if let Some(system) = &self.system {
+            system.set(batch);
+        }
         self.set_malformed(batch);
     }
 
@@ -139,6 +146,10 @@ impl Clocks {
     }
 
     fn set_malformed(&self, batch: &mut Batch) {
+        // Every node has these sources, but few have what they tell of.
+        if !self.any() {
+            return;
+        }
         let counts = [
             ("tsinfo", self.tsinfo.malformed()),
             ("dpll", self.dplls.malformed()),
@@ -163,7 +174,7 @@ impl Clocks {
         self.phcs.reading(index)
     }
 
-    /// The PHC that stamps for a network device.
+    /// The PHC that stamps for a network device. Asked for each port at each tick: from memory.
     #[must_use]
     pub fn phc_of_netdev(&self, netdev: &str) -> Option<i32> {
         self.tsinfo.phc(netdev)
@@ -172,7 +183,7 @@ impl Clocks {
     /// The last reading of the system clock.
     #[must_use]
     pub fn os_clock(&self) -> Option<OsClock> {
-        self.system.clock()
+        self.system.as_ref()?.clock()
     }
 }
 

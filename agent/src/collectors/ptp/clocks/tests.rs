@@ -63,7 +63,8 @@ pub(super) fn noise(seed: u64) -> impl FnMut() -> u8 {
 }
 
 fn quiet(paths: &Paths) -> Clocks {
-    let clocks = ClocksConfig { phc: false, chrony: String::new(), gpsd: String::new() };
+    let (chrony, gpsd) = (String::new(), String::new());
+    let clocks = ClocksConfig { phc: false, chrony, gpsd, ..ClocksConfig::default() };
     Clocks::new(paths, &PtpConfig { clocks, ..PtpConfig::default() })
 }
 
@@ -85,6 +86,16 @@ fn node_without_daemons_tells_its_clocks_and_the_kernels_view() {
     assert!(clocks.any());
     assert_eq!(clocks.os_clock().unwrap().source, OsClockSource::Ntp);
     assert_eq!((clocks.phc(0), clocks.phc_of_netdev("eth0")), (None, None));
+}
+
+#[test]
+fn system_clock_that_is_not_looked_at_is_not_known() {
+    let clocks = ClocksConfig { system: false, ..ClocksConfig::default() };
+    let config = PtpConfig { clocks, ..PtpConfig::default() };
+    let mut clocks = Clocks::new(&captured(), &config);
+    let rows = tick(|batch| clocks.collect(batch, UtcOffset(None), 0));
+    assert!(rows.iter().all(|row| !row.starts_with("ptp_system")), "{rows:?}");
+    assert_eq!(clocks.os_clock(), None);
 }
 
 #[test]

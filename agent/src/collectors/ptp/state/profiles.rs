@@ -84,6 +84,12 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Those of the budget "default".
+    #[must_use]
+    pub fn usual() -> Self {
+        Self::of_offset(Duration::from_nanos(BUDGETS[0].1))
+    }
+
     fn of_offset(offset: Duration) -> Self {
         Self {
             offset_ns: nanoseconds(offset),
