@@ -45,6 +45,7 @@ impl Ptp {
 
     fn read_all(&mut self, now: Duration, batch: &mut Batch) {
         self.instances.poll(now, &self.clocks);
+        self.clocks.set_daemons(self.instances.daemons(&self.clocks));
         self.clocks.collect(batch, self.instances.utc_offset(), 0);
         self.node.judge(now, &self.clocks, &self.instances);
         self.instances.emit(batch, now, &self.clocks);

@@ -1,0 +1,147 @@
+//! The clocks against phc_ctl, ethtool and sysfs, in a guest with two emulated NICs and their
+//! real PTP clocks. Skipped, with the reason, where the guest cannot run.
+//!
+//! The guest's clock counts instructions, so that what it reads does not depend on how busy this
+//! machine is.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn lab_dir() -> PathBuf {
+    let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/vm-lab");
+    std::env::var_os("VM_LAB").map_or_else(own, PathBuf::from)
+}
+
+#[allow(clippy::disallowed_methods, reason = "the guest is a program")]
+fn lab(arguments: &[&str]) -> Output {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm_lab/lab");
+    let mut command = Command::new(script);
+    command.args(arguments).env("VM_LAB", lab_dir()).env("ICOUNT", "1");
+    command.output().unwrap()
+}
+
+/// What the agent said of one series: values in the order of time, and by label what else.
+struct Lines(Vec<Value>);
+
+impl Lines {
+    fn read(name: &str) -> Self {
+        let text = fs::read_to_string(lab_dir().join("share").join(name)).unwrap();
+        Self(text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+    }
+
+    fn values(&self, metric: &str, labels: &[(&str, &str)]) -> Vec<f64> {
+        let is_it = |line: &&Value| {
+            line["metric"] == metric && labels.iter().all(|(n, v)| line["labels"][*n] == *v)
+        };
+        self.0.iter().filter(is_it).map(|line| line["value"].as_f64().unwrap()).collect()
+    }
+
+    #[track_caller]
+    fn one(&self, metric: &str, labels: &[(&str, &str)]) -> f64 {
+        let values = self.values(metric, labels);
+        assert_eq!(values.len(), 1, "{metric} {labels:?}");
+        values[0]
+    }
+}
+
+/// What the job said, by all words of a line but the last.
+fn facts(console: &str) -> BTreeMap<String, String> {
+    let lines = console.lines().filter_map(|line| line.strip_prefix("LAB "));
+    let facts = lines.filter_map(|line| line.trim_end().rsplit_once(' '));
+    facts.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+#[test]
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+fn clocks_of_emulated_nics_are_as_phc_ctl_and_ethtool_say() {
+    let check = lab(&["check"]);
+    if !check.status.success() {
+        eprintln!("skipped: {}", String::from_utf8_lossy(&check.stdout).trim());
+        return;
+    }
+    fs::create_dir_all(lab_dir().join("share")).unwrap();
+    // One guest at a time has the share.
+    let lock = File::create(lab_dir().join("lock")).unwrap();
+    lock.lock().unwrap();
+    let job = tempfile::NamedTempFile::new().unwrap();
+    let agent = env!("CARGO_BIN_EXE_sextant-agent");
+    let script = include_str!("vm_lab/ptp.job");
+    fs::write(job.path(), format!("AGENT={agent}\n{script}")).unwrap();
+    let output = lab(&["run", job.path().to_str().unwrap()]);
+    let console = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{console}\n{}", String::from_utf8_lossy(&output.stderr));
+    let facts = facts(&console);
+    let fact = |name: &str| facts.get(name).unwrap_or_else(|| panic!("{name}: {console}"));
+
+    let once = Lines::read("once.json");
+    let files = [
+        ("max_adjustment", "ptp_phc_max_adjustment_ratio", 1e9),
+        ("n_programmable_pins", "ptp_phc_pins", 1.0),
+        ("n_alarms", "ptp_phc_alarms", 1.0),
+        ("pps_available", "ptp_phc_pps_available", 1.0),
+        ("n_vclocks", "ptp_phc_vclocks", 1.0),
+    ];
+    for (clock, device) in [("ptp0", "eth0"), ("ptp1", "eth1")] {
+        for (file, metric, unit) in files {
+            let want: f64 = fact(&format!("sysfs {clock} {file}")).parse().unwrap();
+            assert_eq!(once.one(metric, &[("phc", clock)]) * unit, want, "{clock} {file}");
+        }
+        let name = fact(&format!("sysfs {clock} clock_name"));
+        let info = [("phc", clock), ("clock_name", name), ("netdevs", device), ("driver", "igb")];
+        once.one("ptp_phc_info", &info);
+
+        assert_eq!(fact(&format!("clock {device}")), clock);
+        let stamps = "hardware-receive hardware-transmit software-receive software-transmit";
+        assert_eq!(stamps_of(&console, device), stamps);
+        let stamping =
+            [("device", device), ("hardware", "both"), ("software", "both"), ("phc", clock)];
+        once.one("ptp_netdev_timestamping_info", &stamping);
+    }
+
+    // phc_ctl says by how much the system is ahead.
+    let frequency: f64 = fact("freq").parse().unwrap();
+    assert_eq!(once.one("ptp_phc_frequency_adjustment_ratio", &[("phc", "ptp0")]) * 1e9, frequency);
+    assert_eq!(frequency, 5_000.0);
+    let compared = ["cmp before", "cmp after"].map(|name| -fact(name).parse::<f64>().unwrap());
+    let offset = once.one("ptp_phc_system_offset_seconds", &[("phc", "ptp0")]) * 1e9;
+    let (low, high) = (compared[0].min(compared[1]), compared[0].max(compared[1]));
+    assert!((low - 2_000.0..=high + 2_000.0).contains(&offset), "{offset} {compared:?}");
+    let extended = [("phc", "ptp0"), ("method", "extended")];
+    let uncertainty = once.one("ptp_phc_system_offset_uncertainty_seconds", &extended);
+    assert!((1e-9..2.5e-6).contains(&uncertainty), "{uncertainty}");
+    let text = fs::read_to_string(lab_dir().join("share/once.txt")).unwrap();
+    assert!(!text.contains("# ptp: "), "sources failed: {text}");
+
+    jumping_and_leaving_clocks(&Lines::read("long.json"));
+    assert_eq!(fact("left"), "ptp0");
+}
+
+/// ptp0 was set forward by 50 us, and the NIC of ptp1 taken away.
+fn jumping_and_leaving_clocks(long: &Lines) {
+    let jumps = long.values("ptp_phc_steps_total", &[("phc", "ptp0")]);
+    assert_eq!((jumps.first(), jumps.last()), (Some(&0.0), Some(&1.0)), "{jumps:?}");
+    let offsets = long.values("ptp_phc_system_offset_seconds", &[("phc", "ptp0")]);
+    let largest = offsets.windows(2).map(|w| w[1] - w[0]).fold(0.0, f64::max);
+    assert!((50e-6..60e-6).contains(&largest), "{offsets:?}");
+
+    let gone = long.values("ptp_phc_info", &[("phc", "ptp1")]).len();
+    let all = long.values("ptp_phc_info", &[("phc", "ptp0")]).len();
+    assert!(all >= 24 && (10..all - 6).contains(&gone), "{gone} of {all} ticks");
+    let stamping = long.values("ptp_netdev_timestamping_info", &[("device", "eth1")]).len();
+    assert!((10..all - 6).contains(&stamping), "{stamping} of {all} ticks");
+    let jumps = long.values("ptp_phc_steps_total", &[("phc", "ptp1")]);
+    assert!(jumps.iter().all(|jumps| *jumps == 0.0), "{jumps:?}");
+}
+
+/// The words after the name of a device in the line about its stamps.
+fn stamps_of(console: &str, device: &str) -> String {
+    let start = format!("LAB stamps {device} ");
+    let line = console.lines().find_map(|line| line.strip_prefix(&start));
+    line.unwrap_or_else(|| panic!("{start}: {console}")).trim_end().to_owned()
+}
