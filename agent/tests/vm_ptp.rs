@@ -6,49 +6,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod vm;
+
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
-use serde_json::Value;
-
-fn lab_dir() -> PathBuf {
-    let own = || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/vm-lab");
-    std::env::var_os("VM_LAB").map_or_else(own, PathBuf::from)
-}
-
-#[allow(clippy::disallowed_methods, reason = "the guest is a program")]
-fn lab(arguments: &[&str]) -> Output {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/vm_lab/lab");
-    let mut command = Command::new(script);
-    command.args(arguments).env("VM_LAB", lab_dir()).env("ICOUNT", "1");
-    command.output().unwrap()
-}
-
-/// What the agent said of one series: values in the order of time, and by label what else.
-struct Lines(Vec<Value>);
-
-impl Lines {
-    fn read(name: &str) -> Self {
-        let text = fs::read_to_string(lab_dir().join("share").join(name)).unwrap();
-        Self(text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
-    }
-
-    fn values(&self, metric: &str, labels: &[(&str, &str)]) -> Vec<f64> {
-        let is_it = |line: &&Value| {
-            line["metric"] == metric && labels.iter().all(|(n, v)| line["labels"][*n] == *v)
-        };
-        self.0.iter().filter(is_it).map(|line| line["value"].as_f64().unwrap()).collect()
-    }
-
-    #[track_caller]
-    fn one(&self, metric: &str, labels: &[(&str, &str)]) -> f64 {
-        let values = self.values(metric, labels);
-        assert_eq!(values.len(), 1, "{metric} {labels:?}");
-        values[0]
-    }
-}
+use vm::{Guest, Records};
 
 /// What the job said, by all words of a line but the last.
 fn facts(console: &str) -> BTreeMap<String, String> {
@@ -58,28 +20,16 @@ fn facts(console: &str) -> BTreeMap<String, String> {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 fn clocks_of_emulated_nics_are_as_phc_ctl_and_ethtool_say() {
-    let check = lab(&["check"]);
-    if !check.status.success() {
-        eprintln!("skipped: {}", String::from_utf8_lossy(&check.stdout).trim());
+    if !vm::can_run() {
         return;
     }
-    fs::create_dir_all(lab_dir().join("share")).unwrap();
-    // One guest at a time has the share.
-    let lock = File::create(lab_dir().join("lock")).unwrap();
-    lock.lock().unwrap();
-    let job = tempfile::NamedTempFile::new().unwrap();
-    let agent = env!("CARGO_BIN_EXE_sextant-agent");
-    let script = include_str!("vm_lab/ptp.job");
-    fs::write(job.path(), format!("AGENT={agent}\n{script}")).unwrap();
-    let output = lab(&["run", job.path().to_str().unwrap()]);
-    let console = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{console}\n{}", String::from_utf8_lossy(&output.stderr));
-    let facts = facts(&console);
+    let left = vm::run("ptp", &Guest { instructions_as_clock: true, ..Guest::default() });
+    let console = &left.console;
+    let facts = facts(console);
     let fact = |name: &str| facts.get(name).unwrap_or_else(|| panic!("{name}: {console}"));
 
-    let once = Lines::read("once.json");
+    let once = left.records("once.json");
     let files = [
         ("max_adjustment", "ptp_phc_max_adjustment_ratio", 1e9),
         ("n_programmable_pins", "ptp_phc_pins", 1.0),
@@ -98,7 +48,7 @@ fn clocks_of_emulated_nics_are_as_phc_ctl_and_ethtool_say() {
 
         assert_eq!(fact(&format!("clock {device}")), clock);
         let stamps = "hardware-receive hardware-transmit software-receive software-transmit";
-        assert_eq!(stamps_of(&console, device), stamps);
+        assert_eq!(stamps_of(console, device), stamps);
         let stamping =
             [("device", device), ("hardware", "both"), ("software", "both"), ("phc", clock)];
         once.one("ptp_netdev_timestamping_info", &stamping);
@@ -115,15 +65,15 @@ fn clocks_of_emulated_nics_are_as_phc_ctl_and_ethtool_say() {
     let extended = [("phc", "ptp0"), ("method", "extended")];
     let uncertainty = once.one("ptp_phc_system_offset_uncertainty_seconds", &extended);
     assert!((1e-9..2.5e-6).contains(&uncertainty), "{uncertainty}");
-    let text = fs::read_to_string(lab_dir().join("share/once.txt")).unwrap();
+    let text = left.text("once.txt");
     assert!(!text.contains("# ptp: "), "sources failed: {text}");
 
-    jumping_and_leaving_clocks(&Lines::read("long.json"));
+    jumping_and_leaving_clocks(&left.records("long.json"));
     assert_eq!(fact("left"), "ptp0");
 }
 
 /// ptp0 was set forward by 50 us, and the NIC of ptp1 taken away.
-fn jumping_and_leaving_clocks(long: &Lines) {
+fn jumping_and_leaving_clocks(long: &Records) {
     let jumps = long.values("ptp_phc_steps_total", &[("phc", "ptp0")]);
     assert_eq!((jumps.first(), jumps.last()), (Some(&0.0), Some(&1.0)), "{jumps:?}");
     let offsets = long.values("ptp_phc_system_offset_seconds", &[("phc", "ptp0")]);
