@@ -6,6 +6,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![allow(clippy::disallowed_methods, reason = "the agent and the network are what is tested")]
+#![expect(clippy::print_stdout, reason = "how long things took, and why it cannot run")]
 
 #[path = "../../agent/tests/ptp_lab/net.rs"]
 mod net;

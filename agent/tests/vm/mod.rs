@@ -1,6 +1,7 @@
 //! Runs a job in the guest of `vm_lab`, where there are real virtual functions and PTP hardware
 //! clocks, and gives back what it left.
 #![allow(dead_code, reason = "each test binary uses its part of this")]
+#![allow(clippy::print_stdout, reason = "why it cannot run")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
