@@ -11,7 +11,7 @@ fn virtual_functions_are_told_as_ip_tells_them() {
     if !vm::can_run() {
         return;
     }
-    let left = vm::run("sriov", &vm::Guest { modules: true, ..vm::Guest::default() });
+    let left = vm::run("sriov", &vm::Guest { modules: true, instructions_as_clock: true });
     same_as_ip(&left);
     changes_are_followed(&left);
     devlink_is_told(&left);

@@ -168,6 +168,14 @@ impl Clocks {
         self.phcs.any() || self.dplls.any() || self.gnss.any() || self.chrony.any()
     }
 
+    /// Whether something sets the node's clocks by a reference: without, nobody expects them to
+    /// be locked.
+    #[must_use]
+    pub fn are_steered(&self) -> bool {
+        let Daemons { phc2sys, ts2phc, gpsd, .. } = self.daemons;
+        phc2sys || ts2phc || gpsd || self.chrony.any()
+    }
+
     /// The last reading of a PHC.
     #[must_use]
     pub fn phc(&self, index: i32) -> Option<PhcReading> {
