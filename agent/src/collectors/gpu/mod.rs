@@ -104,6 +104,8 @@ pub struct Gpu {
     told: u64,
     /// What events are listened to of.
     attached: Vec<Handle>,
+    /// GPUs were enumerated, and are not yet told of each other.
+    introduce: bool,
     /// What was last told of the driver.
     reason: Option<Reason>,
     was_up: bool,
@@ -141,6 +143,7 @@ impl Gpu {
             enumerated: Duration::ZERO,
             told: 0,
             attached: Vec::new(),
+            introduce: false,
             reason: None,
             was_up: false,
             told_info: DriverInfo::default(),

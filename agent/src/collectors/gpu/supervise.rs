@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use super::driver::{Change, Reason};
 use super::events::Hint;
-use super::fleet::Happening;
+use super::fleet::{Happening, Known};
 use super::meter::Tier;
+use super::nvml::Handle;
+use super::reader::Peer;
 use super::worker::Worker;
 use super::{Gpu, publish};
 use crate::sample::Batch;
@@ -93,6 +95,7 @@ impl Gpu {
 
     fn enumerate(&mut self, now: Duration) {
         self.enumerated = now;
+        self.introduce = true;
         self.probes.fill(true);
     }
 
@@ -193,7 +196,19 @@ impl Gpu {
         }
         let Some(library) = self.driver.library() else { return };
         let handles = || self.fleet.handles().map(|(_, handle)| handle);
-        if self.probes.contains(&true) || handles().eq(self.attached.iter().copied()) {
+        if self.probes.contains(&true) {
+            return;
+        }
+        let same = handles().eq(self.attached.iter().copied());
+        if std::mem::take(&mut self.introduce) || !same {
+            let peer = |(gpu, handle): (&Known, Handle)| Peer {
+                uuid: Arc::clone(&gpu.identity.uuid),
+                handle,
+            };
+            let peers: Arc<[Peer]> = self.fleet.handles().map(peer).collect();
+            self.fleet.workers.iter().for_each(|worker| worker.introduce(&peers));
+        }
+        if same {
             return;
         }
         self.attached = handles().collect();

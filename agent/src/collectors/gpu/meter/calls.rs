@@ -110,5 +110,6 @@ calls! {
     Inforom = Slow("inforom", INFOROM_VALID);
     License = Slow("license", VGPU_LICENSED);
     LinkInfo = Slow("nvlink_info", NVLINK_INFO);
+    P2pStatus = Slow("p2p_status", P2P_STATUS);
     MigScan = Slow("mig_scan", MIG_INFO);
 }
