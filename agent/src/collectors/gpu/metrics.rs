@@ -12,7 +12,7 @@ metrics! {
     STATE = gauge("gpu_state", "", "1 for the state that it is in, 0 for the others: ok, lost, reset_required, wedged, missing, released.");
     DEVICES_EXPECTED = gauge("gpu_devices_expected", "1", "GPUs that the PCI bus shows or that were seen before.");
     DEVICES = gauge("gpu_devices", "1", "GPUs that answer.");
-    MISSING = gauge("gpu_missing", "", "1 for a GPU that the PCI bus shows and NVML does not.");
+    MISSING = gauge("gpu_missing", "", "1 for a GPU that the PCI bus shows and NVML does not; sextant_unavailable says why, where NVML tells.");
     MIG_MODE = gauge("gpu_mig_mode", "", "1 if MIG is on.");
     POD_INFO = gauge("gpu_pod_info", "", "A pod that the GPU is allocated to: namespace, pod, container, resource, shared (true when others may use it, too); always 1.");
     MIG_POD_INFO = gauge("gpu_mig_pod_info", "", "A pod that the MIG device is allocated to, as gpu_pod_info; always 1.");
@@ -25,7 +25,7 @@ metrics! {
     POWER = gauge("gpu_power_watts", "W", "Power drawn, the mean of the last second where the GPU averages.");
     POWER_INSTANT = gauge("gpu_power_instant_watts", "W", "Power drawn at this instant.");
     ENERGY = counter("gpu_energy_joules_total", "J", "Energy used since the driver was loaded.");
-    CLOCK = gauge("gpu_clock_hertz", "Hz", "Clock; label clock: sm, memory, graphics, video.");
+    CLOCK = gauge("gpu_clock_hertz", "Hz", "Clock; label clock: sm (fast), memory (medium), graphics, video (slow).");
     CLOCKS_EVENT = gauge("gpu_clocks_event_active", "", "1 while the clock is held for the reason: idle, applications_clocks, sw_power_cap, hw_slowdown, sync_boost, sw_thermal, hw_thermal, hw_power_brake, display_clocks.");
     THROTTLE = counter("gpu_throttle_seconds_total", "s", "Time in which clocks were held, by reason: power, thermal, sync_boost, board_limit, low_utilization, reliability, sw_thermal, hw_thermal, hw_power_brake.");
 

@@ -53,11 +53,11 @@ impl Gpu {
                 Some(Change::Opened) => {}
                 Some(Change::Leave) => {
                     self.attached.clear();
-                    if !self.events.detach() {
-                        tracing::warn!("the driver does not let go of the event listener");
-                    }
+                    self.events.detach();
                     self.fleet.workers.iter().for_each(Worker::leave);
                     self.probes.fill(false);
+                    // Later ticks see to the rest: the library is closed when all have let go.
+                    self.events.wait_detached(patience);
                     return;
                 }
                 Some(Change::Counted(count)) => {
@@ -152,6 +152,21 @@ impl Gpu {
                     self.driver.count();
                 }
             }
+        }
+    }
+
+    /// Tells of GPUs that NVML counts and that do not say who they are, once for each reason.
+    pub(super) fn tell_refused(&mut self, batch: &mut Batch) {
+        self.refused.resize(self.fleet.workers.len(), None);
+        for (index, worker) in self.fleet.workers.iter().enumerate() {
+            let board = worker.board();
+            let code = board.lost.filter(|_| board.found.is_none());
+            drop(board);
+            if let Some(code) = code.filter(|_| self.refused[index] != code) {
+                tracing::warn!(index, %code, "a GPU does not say who it is");
+                batch.event(publish::refused_event(index, code));
+            }
+            self.refused[index] = code;
         }
     }
 

@@ -64,7 +64,7 @@ calls! {
     FieldsFast = Fast("field_values_fast", POWER);
     Utilization = Fast("utilization", UTILIZATION);
     ClockSm = Fast("clock_sm", CLOCK);
-    ClockMemory = Fast("clock_memory", CLOCK);
+    ClockMemory = Medium("clock_memory", CLOCK);
     ClocksEvent = Fast("clocks_event_reasons", CLOCKS_EVENT);
     Temperature = Fast("temperature", TEMPERATURE);
     PowerUsage = Fast("power_usage", POWER);
