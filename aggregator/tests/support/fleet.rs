@@ -116,6 +116,15 @@ pub fn gpu(shape: &mut Shape, index: usize, seconds: f64, now_s: f64) {
         let is = matches!((reason, index), ("idle", 0) | ("hw_thermal", 1));
         shape.set("gpu_clocks_event_active", &[("reason", reason)], f64::from(u8::from(is)));
     }
+    for (peer, capability, status) in [
+        ((index + 1) % 3, "nvlink", 0.0),
+        ((index + 2) % 3, "nvlink", 3.0),
+        ((index + 1) % 3, "read", 0.0),
+    ] {
+        let peer = format!("GPU-{peer}");
+        let pair = [("peer_uuid", &*peer), ("capability", capability)];
+        shape.set("gpu_p2p_status", &pair, status);
+    }
     shape.set("gpu_throttle_seconds_total", &[("reason", "power")], 1.234_567);
     for cause in ["correctable", "uncorrectable"] {
         shape.set("gpu_remapped_rows_total", &[("cause", cause)], 0.0);

@@ -133,6 +133,10 @@ impl Dcgm<'_> {
                 }
                 None
             }
+            Source::P2p => {
+                put_p2p(device, put);
+                None
+            }
             Source::ClockEventCount => None,
         };
         if let Some(value) = one {
@@ -202,6 +206,32 @@ impl Dcgm<'_> {
                 }
             }
         }
+    }
+}
+
+/// `nvmlGpuP2PStatus_t` as dcgm-exporter calls it.
+const P2P_STATUS: [&str; 7] = [
+    "OK",
+    "ChipsetNotSupported",
+    "GPUNotSupported",
+    "TopologyNotSupported",
+    "DisabledByRegKey",
+    "NotSupported",
+    "Unknown",
+];
+
+/// dcgm-exporter's lines are of NVLink, and name the peer by its index.
+fn put_p2p(device: &Device<'_>, put: Put<'_>) {
+    for sample in device.entity.samples("gpu_p2p_status") {
+        if sample.label("capability") != Some("nvlink") {
+            continue;
+        }
+        let peer = sample.label("peer_uuid");
+        let gpu = device.node.entities("gpu").find(|gpu| gpu.label("uuid") == peer);
+        let Some(index) = gpu.and_then(|gpu| gpu.info("gpu_info", "gpu")) else { continue };
+        let known = (0..).zip(P2P_STATUS).find(|(status, _)| f64::from(*status) == sample.value);
+        let status = known.map_or("Unknown", |(_, name)| name);
+        put(&device.with(&[("peer_gpu", index), ("link_status", status)]), sample.value);
     }
 }
 
