@@ -17,6 +17,9 @@ use crate::sample::{Batch, UNAVAILABLE};
 use crate::spool::Spool;
 use crate::stats::Stats;
 
+/// What is not on the node is looked for so often.
+const ABSENT_RETRY_MS: i64 = 60_000;
+
 /// What to read.
 #[derive(Debug, Clone)]
 pub struct Request {
@@ -83,6 +86,7 @@ impl Reader {
     }
 
     fn due(&mut self, now: i64, json: bool, text: &mut Text, print: &mut dyn FnMut(&str)) {
+        let mut absent = false;
         for (index, tier) in self.tiers.iter_mut().enumerate() {
             let Some((tick_ms, _)) = tier.ticks.take(now) else { continue };
             tier.batch.begin();
@@ -93,7 +97,8 @@ impl Reader {
                 if !json {
                     say(sextant_proto::chain::chain(&error).to_string());
                 }
-                if matches!(error, CollectError::Absent(_)) {
+                absent |= matches!(error, CollectError::Absent(_));
+                if absent {
                     break;
                 }
                 tier.batch.begin();
@@ -144,6 +149,9 @@ impl Reader {
                     print(&text);
                 }
             }
+        }
+        if absent {
+            self.tiers.iter_mut().for_each(|tier| tier.ticks.restart(now, ABSENT_RETRY_MS));
         }
     }
 }

@@ -7,8 +7,8 @@ mod gpu_support;
 use std::path::Path;
 
 use fake_nvml::Code;
-use fake_nvml::scenario::{Gpu, Scenario};
-use gpu_support::{MEDIUM, Node, count, in_state, node, of, value, with};
+use fake_nvml::scenario::{Entry, Gpu, Scenario};
+use gpu_support::{MEDIUM, Node, conditions, count, in_state, node, of, value, with};
 
 /// A GPU below `sys`, and the driver that has it.
 fn plug(sys: &Path, bus_id: &str, driver: Option<&str>) {
@@ -94,6 +94,49 @@ fn gpu_that_nvml_never_saw_is_missing_and_others_are_not_bothered_for_it() {
     let samples = node.until_read(1);
     assert_eq!(in_state(&samples, "ok").len(), 1);
     assert!(!node.event_types().contains(&"gpu.state_changed"), "{:?}", node.event_types());
+}
+
+#[test]
+fn gpus_that_may_not_be_opened_are_missing_with_the_reason() {
+    let mut scenario = h100();
+    scenario.gpus.push(Gpu { pci: Some("00000000:3b:00.0".into()), ..Gpu::of("h100-sxm") });
+    let mut node = node(scenario);
+    for bus_id in ["0000:18:00.0", "0000:3b:00.0"] {
+        plug(&sys(&node), bus_id, Some("nvidia"));
+    }
+    let refuses = |code| {
+        let status = [("GetUUID".to_owned(), code)].into();
+        Entry::gpu(1).set(conditions(|c| c.status = status))
+    };
+    node.happen(refuses(Code::NO_PERMISSION));
+    node.until_read(1);
+    let info = [("metric", "gpu_info"), ("reason", "no permission")];
+    let of_gpu = [("pci_bus_id", "0000:3b:00.0"), info[0], info[1]];
+    for _ in 0..3 {
+        let medium = node.medium();
+        assert_eq!(value(&medium, "gpu_missing", &[of_gpu[0]]), Some(1.0));
+        assert_eq!(value(&medium, "sextant_unavailable", &of_gpu), Some(1.0));
+        let on_node = "sextant_unavailable{metric=\"gpu_info\",reason=\"no permission\"}";
+        assert_eq!(medium.get(on_node), Some(&1.0), "{medium:#?}");
+        node.advance(10.0);
+        node.fast();
+    }
+    let refused: Vec<_> = node.events.iter().filter(|e| e.r#type == "gpu.refused").collect();
+    let [event] = refused[..] else { panic!("{refused:?}") };
+    let attributes = event.attributes.iter().map(|l| (&*l.name, &*l.value));
+    assert_eq!(attributes.collect::<Vec<_>>(), [("gpu", "1"), ("code", "no_permission")]);
+
+    // A GPU on the bus that NVML does not count: which of the two is refused is not known.
+    plug(&sys(&node), "0000:5d:00.0", Some("nvidia"));
+    node.slow();
+    let medium = node.medium();
+    assert_eq!(count(&medium, "gpu_missing"), 2);
+    assert_eq!(count(&medium, "sextant_unavailable"), 1);
+
+    node.calm();
+    node.medium();
+    node.until_read(2);
+    assert_eq!(count(&node.medium(), "sextant_unavailable"), 0);
 }
 
 #[test]

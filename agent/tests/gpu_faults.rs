@@ -4,11 +4,11 @@
 
 mod gpu_support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fake_nvml::Code;
 use fake_nvml::scenario::{Act, Entry, Gpu, Latency, Scenario};
-use gpu_support::{MEDIUM, Node, conditions, count, in_state, node, of, value, with};
+use gpu_support::{MEDIUM, Node, conditions, count, in_state, node, of, pause, value, with};
 use sextant_agent::collectors::CollectError;
 
 fn gpus(count: u32) -> Scenario {
@@ -251,6 +251,41 @@ fn gpus_are_let_go_while_the_release_file_is_there() {
     node.until_read(2);
     let stats = node.stats();
     assert_eq!(stats.use_after_shutdown + stats.extra_shutdown + stats.freed_sample_use, 0);
+}
+
+#[test]
+fn listener_that_hangs_in_the_driver_delays_no_tick() {
+    let mut node = with(gpus(1), |config, _| config.interval = Duration::from_millis(100));
+    let listening = |node: &Node| node.stats().event_sets == 1;
+    let mut quickest = Duration::MAX;
+    for _ in 0..3 {
+        node.until_read(1);
+        while !listening(&node) {
+            node.fast();
+        }
+        node.happen(Entry::all().set(conditions(|c| c.hang = vec!["EventSetWait_v2".into()])));
+        // One wait may end as it should have, the next one does not.
+        pause(Duration::from_millis(1200));
+        std::fs::write(node.release_file(), "").unwrap();
+        node.advance(1.0);
+        let begun = Instant::now();
+        node.fast();
+        quickest = quickest.min(begun.elapsed());
+        assert_eq!(node.stats().initialised, 1, "the listener has the library still");
+        node.advance(11.0);
+        node.until("wedged", |samples| {
+            value(samples, "gpu_driver_up", &[("reason", "wedged")]) == Some(0.0)
+        });
+        node.calm();
+        node.until("released", |samples| {
+            value(samples, "gpu_driver_up", &[("reason", "released")]) == Some(0.0)
+        });
+        let stats = node.stats();
+        assert_eq!((stats.initialised, stats.event_sets), (0, 0));
+        std::fs::remove_file(node.release_file()).unwrap();
+    }
+    // None of them waits for the driver; a busy machine may delay one.
+    assert!(quickest < Duration::from_secs(1), "{quickest:?}");
 }
 
 #[test]

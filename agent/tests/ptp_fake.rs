@@ -475,6 +475,10 @@ fn killed_ptp4l_is_dead_and_a_removed_socket_absent() {
     assert_eq!(tick.get("ptp_instance_up", &["reason=\"dead\""]), Some(0.0));
     assert_eq!(tick.told("ptp.instance_lost"), ["instance=ptp4l.0 reason=dead"]);
     assert_eq!(state(&tick), HOLDOVER);
+    let stale = ["ptp_port_", "ptp_offset_seconds", "ptp_clock_class", "ptp_own_clock_class"];
+    let is_stale = |key: &&String| stale.iter().any(|name| key.starts_with(name));
+    assert_eq!(tick.values.keys().find(is_stale), None);
+    assert_eq!(tick.get("ptp_sync_age_seconds", &[]), Some(1.0));
     assert!(tick.told("ptp.state_changed")[0].ends_with("reason=dead"));
     std::fs::remove_file(node.socket("ptp4l.0.socket")).unwrap();
     let tick = node.tick();

@@ -5,14 +5,17 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 #![expect(clippy::print_stderr, reason = "how long things took, and why it cannot run")]
 
+#[path = "ptp_lab/net.rs"]
+mod net;
 mod ptp_support;
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::ops::{Deref, DerefMut};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
+use net::{Net, Running, command};
 use ptp_support::{Tick, Watch};
 use sextant_agent::clock::{Stop, now_ms};
 use sextant_agent::collectors::Paths;
@@ -31,90 +34,42 @@ const MASTER: Option<f64> = Some(6.0);
 const UNCALIBRATED: Option<f64> = Some(8.0);
 const SLAVE: Option<f64> = Some(9.0);
 
-#[expect(clippy::disallowed_methods, reason = "the programs are what is tested against")]
-fn command(program: &str, arguments: &[&str]) -> Command {
-    let mut command = Command::new(program);
-    command.args(arguments).stdin(Stdio::null());
-    command
-}
-
-fn script(arguments: &[&str]) -> Output {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/ptp_lab/lab.sh");
-    command("bash", &[&[path], arguments].concat()).output().unwrap()
-}
-
 fn pause(time: Duration) {
     Stop::default().sleep_until(now_ms() + i64::try_from(time.as_millis()).unwrap());
 }
 
-/// A program that ends with the test.
-struct Running(Child);
-
-impl Running {
-    fn start(mut command: Command, log: &Path) -> Self {
-        let log = fs::File::create(log).unwrap();
-        Self(command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap())
-    }
-
-    fn signal(&self, signal: rustix::process::Signal) {
-        let pid = rustix::process::Pid::from_child(&self.0);
-        rustix::process::kill_process(pid, signal).unwrap();
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may be gone already, as the test wants it.
-        let _killed = self.0.kill();
-        self.0.wait().unwrap();
-    }
-}
-
-/// The namespaces, which go with the test.
-struct Net {
-    id: String,
-}
-
-impl Drop for Net {
-    fn drop(&mut self) {
-        script(&["down", &self.id]);
-    }
+fn signal(running: &Running, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_child(&running.0);
+    rustix::process::kill_process(pid, signal).unwrap();
 }
 
 struct Lab {
-    gm: Option<Running>,
-    slave: Option<Running>,
     net: Net,
-    directory: tempfile::TempDir,
     watch: Watch,
     start: Instant,
     /// Events since they were last asked for: type and attributes.
     events: Vec<String>,
 }
 
+impl Deref for Lab {
+    type Target = Net;
+
+    fn deref(&self) -> &Net {
+        &self.net
+    }
+}
+
+impl DerefMut for Lab {
+    fn deref_mut(&mut self) -> &mut Net {
+        &mut self.net
+    }
+}
+
 impl Lab {
     /// Why there is none, or the lab.
     fn new() -> Result<Self, String> {
-        if !rustix::process::geteuid().is_root() {
-            return Err("not root".into());
-        }
-        for (program, package) in
-            [("ptp4l", "linuxptp"), ("pmc", "linuxptp"), ("ip", "iproute2"), ("nft", "nftables")]
-        {
-            let found = command("sh", &["-c", &format!("command -v {program}")]).output().unwrap();
-            if !found.status.success() {
-                return Err(format!("no {program} (package {package})"));
-            }
-        }
-        // Short: the path of a socket has 107 bytes.
-        let directory = tempfile::Builder::new().prefix("sxlab").tempdir_in("/tmp").unwrap();
-        let net = Net { id: std::process::id().to_string() };
-        let made = script(&["up", directory.path().to_str().unwrap(), &net.id]);
-        if !made.status.success() {
-            let error = String::from_utf8_lossy(&made.stderr).into_owned();
-            return Err(format!("no network namespaces: {}", error.trim()));
-        }
-        let path = directory.path().to_str().unwrap();
+        let net = Net::new()?;
+        let path = net.directory.path().to_str().unwrap();
         let config: PtpConfig = toml::from_str(&format!(
             "reply_dir = '{path}'\nconfig_files = ['{path}/ptp4l.*.config']\nsockets = []\n\
              discovery_interval = '1s'\nrequest_timeout = '1s'\n[profiles.lab]\nholdover = '2s'"
@@ -122,48 +77,15 @@ impl Lab {
         .unwrap();
         config.check().unwrap();
         // Other ptp4l's of this machine are none of ours.
-        let paths = Paths { proc: directory.path().join("no-proc"), ..Paths::default() };
+        let paths = Paths { proc: net.directory.path().join("no-proc"), ..Paths::default() };
         let watch = Watch::new(&config, &paths);
-        let (gm, slave, events) = (None, None, Vec::new());
-        Ok(Self { gm, slave, net, directory, watch, start: Instant::now(), events })
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.directory.path().join(name).to_str().unwrap().to_owned()
-    }
-
-    fn ptp4l(&self, side: char, name: &str) -> Running {
-        let namespace = format!("sx{side}-{}", self.net.id);
-        let config = self.path(&format!("ptp4l.{name}.config"));
-        let arguments = ["netns", "exec", &namespace, "ptp4l", "-f", &config, "-m"];
-        Running::start(command("ip", &arguments), Path::new(&self.path(&format!("{name}.log"))))
-    }
-
-    fn start_gm(&mut self) {
-        self.gm = Some(self.ptp4l('M', "gm"));
-    }
-
-    fn start_slave(&mut self) {
-        self.slave = Some(self.ptp4l('S', "sl"));
-    }
-
-    fn fault(&self, arguments: &[&str]) {
-        let made = script(&[&[arguments[0], &self.net.id], &arguments[1..]].concat());
-        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    }
-
-    fn pmc(&self, name: &str, request: &str) -> String {
-        let socket = self.path(&format!("ptp4l.{name}.socket"));
-        let arguments = ["-u", "-b", "0", "-d", "24", "-s", &socket, request];
-        let output = command("pmc", &arguments).output().unwrap();
-        String::from_utf8(output.stdout).unwrap()
+        Ok(Self { net, watch, start: Instant::now(), events: Vec::new() })
     }
 
     /// In free_running the servo's state reaches the port only so.
     fn certain(&mut self) {
         self.await_that("UNCALIBRATED", |tick| sl(tick, "ptp_port_state") == UNCALIBRATED);
-        let text = self.pmc("sl", "SET SYNCHRONIZATION_UNCERTAIN_NP 0");
-        assert!(text.contains("RESPONSE"), "{text}");
+        self.make_certain();
     }
 
     fn tick(&mut self) -> Tick {
@@ -284,14 +206,42 @@ fn locks(lab: &mut Lab) {
     ]);
 }
 
+/// What pmc tells between two ticks of ours.
+struct Compared {
+    before: Tick,
+    after: Tick,
+    port: String,
+    parent: String,
+    default: String,
+    current: String,
+    stats: String,
+}
+
+impl Compared {
+    fn read(lab: &mut Lab) -> Self {
+        let delay = |tick: &Tick| sl(tick, "ptp_mean_path_delay_seconds").is_some();
+        loop {
+            let before = lab.await_that("a path delay", delay);
+            let [port, parent, default, current, stats] = [
+                "PORT_DATA_SET",
+                "PARENT_DATA_SET",
+                "DEFAULT_DATA_SET",
+                "CURRENT_DATA_SET",
+                "PORT_STATS_NP",
+            ]
+            .map(|set| lab.pmc("sl", &format!("GET {set}")));
+            let after = lab.tick();
+            // A machine that is too busy for PTP may have lost the master in between.
+            let changes = |tick: &Tick| sl(tick, "ptp_port_state_changes_total");
+            if delay(&after) && changes(&before) == changes(&after) {
+                return Self { before, after, port, parent, default, current, stats };
+            }
+        }
+    }
+}
+
 fn agrees_with_pmc(lab: &mut Lab) {
-    let before = lab.tick();
-    let port = lab.pmc("sl", "GET PORT_DATA_SET");
-    let parent = lab.pmc("sl", "GET PARENT_DATA_SET");
-    let default = lab.pmc("sl", "GET DEFAULT_DATA_SET");
-    let current = lab.pmc("sl", "GET CURRENT_DATA_SET");
-    let stats = lab.pmc("sl", "GET PORT_STATS_NP");
-    let after = lab.tick();
+    let Compared { before, after, port, parent, default, current, stats } = Compared::read(lab);
     assert_eq!(field(&port, "portState"), "SLAVE");
     for (name, log) in [
         ("ptp_port_sync_interval_seconds", "logSyncInterval"),
@@ -500,12 +450,12 @@ fn stopped_agent_does_not_stop_ptp(lab: &mut Lab) {
     // At a hundred polls a second, some of these catch it between a request and its answer.
     let start = Instant::now();
     while start.elapsed() < Duration::from_secs(1) {
-        agent.signal(rustix::process::Signal::STOP);
+        signal(&agent, rustix::process::Signal::STOP);
         pause(Duration::from_millis(3));
-        agent.signal(rustix::process::Signal::CONT);
+        signal(&agent, rustix::process::Signal::CONT);
         pause(Duration::from_millis(7));
     }
-    agent.signal(rustix::process::Signal::STOP);
+    signal(&agent, rustix::process::Signal::STOP);
     let mut last = requests(lab);
     for second in 1..=5 {
         pause(Duration::from_secs(1));
@@ -513,7 +463,7 @@ fn stopped_agent_does_not_stop_ptp(lab: &mut Lab) {
         assert!(now - last > 4.0, "{} delay requests in second {second}", now - last);
         last = now;
     }
-    agent.signal(rustix::process::Signal::CONT);
+    signal(&agent, rustix::process::Signal::CONT);
     let tick = lab.tick();
     assert_eq!(sl(&tick, "ptp_clock_state"), LOCKED);
     eprintln!("{:6.2} s: the agent was stopped", lab.start.elapsed().as_secs_f64());

@@ -11,7 +11,7 @@ fn virtual_functions_are_told_as_ip_tells_them() {
     if !vm::can_run() {
         return;
     }
-    let left = vm::run("sriov", true);
+    let left = vm::run("sriov", &vm::Guest { modules: true, instructions_as_clock: true });
     same_as_ip(&left);
     changes_are_followed(&left);
     devlink_is_told(&left);
@@ -75,12 +75,9 @@ fn changes_are_followed(left: &vm::Left) {
     seen("sriov_pf_up", &[("pf", "eth0")], 1.0);
     seen("sriov_pf_vfs", &[("pf", "eth0")], 3.0);
     assert_eq!(ours.value("sriov_pf_vfs", &[("pf", "eth0")]), Some(1.0));
-    for kind in [
-        "sriov.vf_driver_changed",
-        "sriov.link_down",
-        "sriov.link_up",
-        "sriov.numvfs_changed",
-    ] {
+    for kind in
+        ["sriov.vf_driver_changed", "sriov.link_down", "sriov.link_up", "sriov.numvfs_changed"]
+    {
         assert!(!ours.events(kind).is_empty(), "no event {kind}");
     }
     // The VF that went into the pod's namespace is told by its address all the while.

@@ -18,7 +18,7 @@ import sys
 import threading
 import time
 
-IDENTITY = {"uuid", "gpu_uuid", "pci_bus_id", "serial", "pid", "name", "remote_pci_bus_id", "pod", "namespace", "container"}
+IDENTITY = {"uuid", "gpu_uuid", "pci_bus_id", "serial", "pid", "name", "remote_pci_bus_id", "peer_uuid", "pod", "namespace", "container"}
 
 
 class Peer:
@@ -258,15 +258,19 @@ def report(arguments, samples, events, readings, cost):
 def shape(series):
     """Which series there are, by metric and labels without identity; whole numbers; range."""
     out = {}
-    models = set()
-    for (metric, _, labels), values in series.items():
+    models, drivers, gpus = set(), set(), set()
+    for (metric, uuid, labels), values in series.items():
         if metric == "gpu_info":
             models.add(dict(labels).get("model", ""))
+            gpus.add(uuid)
+        if metric == "gpu_driver_info":
+            drivers.add(dict(labels).get("driver_version", ""))
         kept = {k: v for k, v in labels if k not in IDENTITY}
-        keys = sorted({k for k, _ in labels})
+        keys = {k for k, _ in labels}
         if metric.endswith("_info"):
             kept = {}
-        entry = out.setdefault(metric, {"labels": keys, "series": {}})
+        entry = out.setdefault(metric, {"labels": [], "series": {}})
+        entry["labels"] = sorted(keys | set(entry["labels"]))
         name = ",".join(f"{k}={v}" for k, v in sorted(kept.items()))
         numbers = [v for _, v in values]
         old = entry["series"].get(name)
@@ -275,7 +279,7 @@ def shape(series):
         if old:
             low, high, whole = min(low, old["min"]), max(high, old["max"]), whole and old["whole"]
         entry["series"][name] = {"min": low, "max": high, "whole": whole}
-    return {"models": sorted(models), "metrics": out}
+    return {"models": sorted(models), "drivers": sorted(drivers), "gpus": len(gpus), "metrics": out}
 
 
 main()

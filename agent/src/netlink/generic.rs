@@ -65,6 +65,8 @@ impl<'a> Answer<'a> {
 /// A generic netlink socket.
 pub struct Generic {
     netlink: Netlink,
+    /// The request, kept so that asking again allocates nothing.
+    request: Vec<u8>,
 }
 
 impl Generic {
@@ -79,7 +81,7 @@ impl Generic {
     /// Asks by this socket.
     #[must_use]
     pub fn new(netlink: Netlink) -> Self {
-        Self { netlink }
+        Self { netlink, request: Vec::new() }
     }
 
     /// The family of this name; `None` if this kernel does not have it, or not loaded.
@@ -115,8 +117,8 @@ impl Generic {
         payload: &Payload,
         each: &mut dyn FnMut(Answer<'_>),
     ) -> Result<(), NetlinkError> {
-        let bytes = with_header(family, command, payload);
-        complete(family, each, |each| self.netlink.request(family.id, &bytes, each))
+        write_request(&mut self.request, family, command, payload);
+        complete(family, each, |each| self.netlink.request(family.id, &self.request, each))
     }
 
     /// Sends a command about all things that `payload`'s attributes allow.
@@ -130,8 +132,8 @@ impl Generic {
         payload: &Payload,
         each: &mut dyn FnMut(Answer<'_>),
     ) -> Result<(), NetlinkError> {
-        let bytes = with_header(family, command, payload);
-        complete(family, each, |each| self.netlink.dump(family.id, &bytes, each))
+        write_request(&mut self.request, family, command, payload);
+        complete(family, each, |each| self.netlink.dump(family.id, &self.request, each))
     }
 
     /// Joins a multicast group of a family. A socket that listens should do nothing else.
@@ -157,8 +159,10 @@ impl Generic {
     }
 }
 
-fn with_header(family: &Family, command: u8, payload: &Payload) -> Vec<u8> {
-    [&[command, family.version, 0, 0], payload.bytes()].concat()
+fn write_request(out: &mut Vec<u8>, family: &Family, command: u8, payload: &Payload) {
+    out.clear();
+    out.extend_from_slice(&[command, family.version, 0, 0]);
+    out.extend_from_slice(payload.bytes());
 }
 
 /// Gives `each` the messages of `family` that `run` receives.

@@ -32,6 +32,7 @@ pub(crate) type Samples = BTreeMap<String, f64>;
 /// A node and its collector.
 pub(crate) struct Node {
     pub(crate) gpu: Gpu,
+    _settled: Settled,
     pub(crate) scenario: ScenarioFile,
     pub(crate) library: Library,
     pub(crate) dir: tempfile::TempDir,
@@ -41,6 +42,21 @@ pub(crate) struct Node {
     clock: Arc<AtomicU64>,
     batches: [Batch; 3],
     _turn: MutexGuard<'static, ()>,
+}
+
+/// Dropped after the collector: waits until its threads have let go of the library. A shutdown
+/// that comes late would end the next test's session.
+struct Settled;
+
+impl Drop for Settled {
+    fn drop(&mut self) {
+        let Ok(library) = Library::beside() else { return };
+        let patience = Instant::now() + Duration::from_secs(10);
+        while library.stats().is_ok_and(|stats| stats.initialised > 0) && Instant::now() < patience
+        {
+            std::thread::park_timeout(Duration::from_millis(2));
+        }
+    }
 }
 
 /// A node with these GPUs.
@@ -84,6 +100,7 @@ pub(crate) fn with(scenario: Scenario, change: impl FnOnce(&mut GpuConfig, &mut 
     let gpu = Gpu::with_clock(&config, &paths, &attribution, now);
     Node {
         gpu,
+        _settled: Settled,
         scenario,
         library,
         dir,

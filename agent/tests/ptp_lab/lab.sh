@@ -28,7 +28,7 @@ free_running            1
 logAnnounceInterval     -3
 logSyncInterval         -4
 logMinDelayReqInterval  -4
-announceReceiptTimeout  3
+announceReceiptTimeout  6
 summary_interval        -4
 freq_est_interval       0
 use_syslog              0

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use sextant_agent::collectors::Paths;
+use sextant_agent::collectors::ptp::clocks::ClocksConfig;
 use sextant_agent::collectors::ptp::{Ptp, PtpConfig};
 use sextant_agent::sample::Batch;
 use sextant_proto::v1::Event;
@@ -27,7 +28,11 @@ pub(crate) struct Tick {
 
 impl Watch {
     pub(crate) fn new(config: &PtpConfig, paths: &Paths) -> Self {
-        Self { ptp: Ptp::new(config, paths), batches: Default::default() }
+        let (chrony, gpsd) = (String::new(), String::new());
+        // What this machine's own clock is like is no matter of the test's.
+        let clocks = ClocksConfig { phc: true, system: false, chrony, gpsd };
+        let config = PtpConfig { clocks, ..config.clone() };
+        Self { ptp: Ptp::new(&config, paths), batches: Default::default() }
     }
 
     /// One tick of a tier at a time of the test's.

@@ -1,5 +1,7 @@
 //! Runs a job in the guest of `vm_lab`, where there are real virtual functions and PTP hardware
 //! clocks, and gives back what it left.
+#![allow(dead_code, reason = "each test binary uses its part of this")]
+#![allow(clippy::print_stdout, reason = "why it cannot run")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,7 +12,16 @@ use serde_json::Value;
 /// What a job left behind.
 pub(crate) struct Left {
     share: tempfile::TempDir,
-    console: String,
+    pub(crate) console: String,
+}
+
+/// What the guest must have.
+#[derive(Default)]
+pub(crate) struct Guest {
+    /// netdevsim and ptp_mock.
+    pub(crate) modules: bool,
+    /// Its time does not depend on how busy this machine is.
+    pub(crate) instructions_as_clock: bool,
 }
 
 /// Whether the guest can run on this machine; if not, says why.
@@ -23,9 +34,8 @@ pub(crate) fn can_run() -> bool {
     output.status.success()
 }
 
-/// Runs `vm_lab/NAME.job` as root in the guest, with `AGENT` as the agent's program. With
-/// `modules`, netdevsim and ptp_mock are there.
-pub(crate) fn run(name: &str, modules: bool) -> Left {
+/// Runs `vm_lab/NAME.job` as root in the guest, with `AGENT` as the agent's program.
+pub(crate) fn run(name: &str, guest: &Guest) -> Left {
     let share = tempfile::Builder::new().prefix("vm-").tempdir().unwrap();
     let job = fs::read_to_string(here().join(format!("{name}.job"))).unwrap();
     // Debug information is most of the program, and the guest reads it slowly.
@@ -36,11 +46,16 @@ pub(crate) fn run(name: &str, modules: bool) -> Left {
     let text = format!("hostname lab\nexport AGENT=/tmp/lab/sextant-agent\ncd /tmp/lab\n{job}");
     let file = share.path().join("given.sh");
     fs::write(&file, text).unwrap();
-    if modules {
+    if guest.modules {
         let output = lab().arg("modules").output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
-    let output = lab().arg("run").arg(&file).env("VM_SHARE", share.path()).output().unwrap();
+    let mut run = lab();
+    run.arg("run").arg(&file).env("VM_SHARE", share.path());
+    if guest.instructions_as_clock {
+        run.env("ICOUNT", "1");
+    }
+    let output = run.output().unwrap();
     let console = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "the guest's job failed:\n{console}\n{errors}");
@@ -74,7 +89,20 @@ impl Records {
         self.series(metric, labels).last().and_then(|record| record["value"].as_f64())
     }
 
-    /// The last record of the series.
+    /// All values of the series, in order.
+    pub(crate) fn values(&self, metric: &str, labels: &[(&str, &str)]) -> Vec<f64> {
+        self.series(metric, labels).map(|record| record["value"].as_f64().unwrap()).collect()
+    }
+
+    /// The one value that the series has.
+    #[track_caller]
+    pub(crate) fn one(&self, metric: &str, labels: &[(&str, &str)]) -> f64 {
+        let values = self.values(metric, labels);
+        assert_eq!(values.len(), 1, "{metric} {labels:?}");
+        values[0]
+    }
+
+    /// A label of the last record of the series.
     pub(crate) fn label(&self, metric: &str, labels: &[(&str, &str)], name: &str) -> String {
         let record = self.series(metric, labels).last();
         let text = record.and_then(|record| record["labels"][name].as_str());

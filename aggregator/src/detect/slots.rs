@@ -73,6 +73,11 @@ impl<K: Hash + Eq + Copy, E, S: State> NodeSlots<K, E, S> {
         &mut self.states[slot as usize]
     }
 
+    /// Lets every layout be compiled again; states keep their slots.
+    pub(super) fn replan(&mut self) {
+        self.plans.clear();
+    }
+
     /// The slot of a key, until the next layout that has no plan.
     pub(super) fn slot_of(&self, key: K) -> Option<u32> {
         self.index.get(&key).copied()

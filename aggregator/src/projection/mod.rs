@@ -1,7 +1,7 @@
 //! Compatibility projections: what the fleet's fresh values are called by the tools that made
 //! their names standard, so that existing dashboards and alert rules work unchanged.
 //!
-//! A projection reads [`fleet::Fleet`] and writes families under the peer's names, labels and
+//! A projection reads the fleet and writes families under the peer's names, labels and
 //! units; native series stay as they are. What is not known is not there: no sentinel, no zero.
 //! Every line carries our own labels `cluster` and `node`, too.
 

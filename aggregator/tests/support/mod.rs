@@ -1,6 +1,8 @@
 //! A real aggregator in this process, and an agent spoken by hand.
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part of this")]
 
+pub mod fleet;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;

@@ -283,6 +283,16 @@ impl FakeKernel {
             return vec![request.answer(16, &family), request.error(0)];
         }
         let command = request.payload[0];
+        if request.payload.len() == 4 {
+            // A dump of all devices, which are all on the PCI bus.
+            let names: std::collections::BTreeSet<_> = state.devlink.keys().map(|k| &k.1).collect();
+            let device = |name: &&String| {
+                let name = [name.as_bytes(), b"\0"].concat();
+                let device = [attribute(1, b"pci\0"), attribute(2, &name)].concat();
+                request.answer(DEVLINK, &[vec![command, 1, 0, 0], device].concat())
+            };
+            return names.iter().map(device).chain([request.done()]).collect();
+        }
         // The second attribute is the device's name.
         let name = &request.payload[4 + 8 + 4..];
         let end = name.iter().position(|byte| *byte == 0).unwrap();

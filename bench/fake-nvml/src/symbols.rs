@@ -21,7 +21,7 @@ symbols! {
     nvmlDeviceGetCount_v2 nvmlDeviceGetHandleByIndex_v2 nvmlDeviceGetHandleByUUID
     nvmlDeviceGetHandleBySerial nvmlDeviceGetHandleByPciBusId_v2 nvmlDeviceGetIndex nvmlDeviceGetName nvmlDeviceGetUUID
     nvmlDeviceGetSerial nvmlDeviceGetBoardPartNumber nvmlDeviceGetVbiosVersion
-    nvmlDeviceGetInforomImageVersion nvmlDeviceValidateInforom nvmlDeviceGetPciInfo_v3
+    nvmlDeviceGetInforomImageVersion nvmlDeviceGetInforomVersion nvmlDeviceValidateInforom nvmlDeviceGetPciInfo_v3
     nvmlDeviceGetMinorNumber nvmlDeviceGetBrand nvmlDeviceGetArchitecture
     nvmlDeviceGetCudaComputeCapability nvmlDeviceGetNumaNodeId nvmlDeviceGetModuleId
     nvmlDeviceGetGspFirmwareVersion nvmlDeviceGetGspFirmwareMode nvmlDeviceGetPersistenceMode
@@ -46,7 +46,7 @@ symbols! {
     nvmlDeviceGetRetiredPages nvmlDeviceGetRetiredPages_v2 nvmlDeviceGetRetiredPagesPendingStatus
     nvmlDeviceGetNvLinkState nvmlDeviceGetNvLinkVersion nvmlDeviceGetNvLinkRemotePciInfo_v2
     nvmlDeviceGetNvLinkRemoteDeviceType nvmlDeviceGetNvLinkErrorCounter
-    nvmlDeviceGetGpuFabricInfo nvmlDeviceGetGpuFabricInfoV
+    nvmlDeviceGetGpuFabricInfo nvmlDeviceGetGpuFabricInfoV nvmlDeviceGetP2PStatus
     nvmlDeviceGetComputeRunningProcesses_v2 nvmlDeviceGetComputeRunningProcesses_v3
     nvmlDeviceGetGraphicsRunningProcesses_v2 nvmlDeviceGetGraphicsRunningProcesses_v3
     nvmlDeviceGetMPSComputeRunningProcesses_v2 nvmlDeviceGetMPSComputeRunningProcesses_v3

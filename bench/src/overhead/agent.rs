@@ -122,6 +122,9 @@ fn configuration(
         (paths.root, paths.dev) = (root.clone(), root.join("dev"));
         let ptp = &mut config.collectors.ptp;
         ptp.interval = interval;
+        // Daemons of this machine are none of the made-up node's.
+        ptp.clocks.chrony.clear();
+        ptp.clocks.gpsd.clear();
         ptp.slow_interval = ptp.slow_interval.max(interval);
         ptp.discovery_interval = ptp.discovery_interval.max(interval);
         config.collectors.sriov.interval = interval;

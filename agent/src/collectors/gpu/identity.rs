@@ -8,6 +8,11 @@ use super::nvml::{Code, Handle, Library};
 /// NVML brands whose GPUs answer questions about remapped rows with nonsense.
 const CONSUMER_BRANDS: [u32; 4] = [5, 6, 15, 16];
 
+/// Parts of the InfoROM (`nvmlInforomObject_t`).
+const INFOROM_OEM: u32 = 0;
+const INFOROM_ECC: u32 = 1;
+const INFOROM_POWER: u32 = 2;
+
 /// What is known of a GPU apart from its values.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Identity {
@@ -54,6 +59,9 @@ impl Identity {
             ("board_part_number", library.board_part_number(device).ok()),
             ("vbios_version", library.vbios_version(device).ok()),
             ("inforom_version", library.inforom_version(device).ok()),
+            ("inforom_oem_version", library.inforom_object_version(device, INFOROM_OEM).ok()),
+            ("inforom_ecc_version", library.inforom_object_version(device, INFOROM_ECC).ok()),
+            ("inforom_power_version", library.inforom_object_version(device, INFOROM_POWER).ok()),
             ("brand", brand.map(brand_name)),
             ("architecture", library.architecture(device).ok().map(architecture_name)),
             ("compute_capability", library.compute_capability(device).ok()),

@@ -5,14 +5,14 @@
 
 metrics! {
     // What it is. 60 s and on change.
-    INFO = gauge("gpu_info", "", "Identity: gpu (NVML index), pci_bus_id, model, serial, board_part_number, vbios_version, inforom_version, brand, architecture, compute_capability, minor_number, numa_node, module_id, gsp_firmware_version; always 1.");
+    INFO = gauge("gpu_info", "", "Identity: gpu (NVML index), pci_bus_id, model, serial, board_part_number, vbios_version, inforom_version, inforom_oem_version, inforom_ecc_version, inforom_power_version, brand, architecture, compute_capability, minor_number, numa_node, module_id, gsp_firmware_version; always 1.");
     MIG_INFO = gauge("gpu_mig_info", "", "Identity of a MIG device: gpu, gpu_uuid, gpu_instance, compute_instance, profile; always 1.");
     DRIVER_INFO = gauge("gpu_driver_info", "", "driver_version, nvml_version, cuda_version of the node; always 1.");
     DRIVER_UP = gauge("gpu_driver_up", "", "1 if NVML can be used; 0 with a reason: no_library, no_driver, version_mismatch, wedged, released, failed.");
     STATE = gauge("gpu_state", "", "1 for the state that it is in, 0 for the others: ok, lost, reset_required, wedged, missing, released.");
     DEVICES_EXPECTED = gauge("gpu_devices_expected", "1", "GPUs that the PCI bus shows or that were seen before.");
     DEVICES = gauge("gpu_devices", "1", "GPUs that answer.");
-    MISSING = gauge("gpu_missing", "", "1 for a GPU that the PCI bus shows and NVML does not.");
+    MISSING = gauge("gpu_missing", "", "1 for a GPU that the PCI bus shows and NVML does not; sextant_unavailable says why, where NVML tells.");
     MIG_MODE = gauge("gpu_mig_mode", "", "1 if MIG is on.");
     POD_INFO = gauge("gpu_pod_info", "", "A pod that the GPU is allocated to: namespace, pod, container, resource, shared (true when others may use it, too); always 1.");
     MIG_POD_INFO = gauge("gpu_mig_pod_info", "", "A pod that the MIG device is allocated to, as gpu_pod_info; always 1.");
@@ -25,7 +25,7 @@ metrics! {
     POWER = gauge("gpu_power_watts", "W", "Power drawn, the mean of the last second where the GPU averages.");
     POWER_INSTANT = gauge("gpu_power_instant_watts", "W", "Power drawn at this instant.");
     ENERGY = counter("gpu_energy_joules_total", "J", "Energy used since the driver was loaded.");
-    CLOCK = gauge("gpu_clock_hertz", "Hz", "Clock; label clock: sm, memory, graphics, video.");
+    CLOCK = gauge("gpu_clock_hertz", "Hz", "Clock; label clock: sm (fast), memory (medium), graphics, video (slow).");
     CLOCKS_EVENT = gauge("gpu_clocks_event_active", "", "1 while the clock is held for the reason: idle, applications_clocks, sw_power_cap, hw_slowdown, sync_boost, sw_thermal, hw_thermal, hw_power_brake, display_clocks.");
     THROTTLE = counter("gpu_throttle_seconds_total", "s", "Time in which clocks were held, by reason: power, thermal, sync_boost, board_limit, low_utilization, reliability, sw_thermal, hw_thermal, hw_power_brake.");
 
@@ -66,9 +66,11 @@ metrics! {
     SM_ACTIVE = gauge("gpu_sm_active_ratio", "1", "Mean share of multiprocessors with work.");
     SM_OCCUPANCY = gauge("gpu_sm_occupancy_ratio", "1", "Warps resident as a share of what fits.");
     TENSOR_ACTIVE = gauge("gpu_tensor_active_ratio", "1", "Share of cycles in which tensor pipes ran.");
+    TENSOR_DFMA_ACTIVE = gauge("gpu_tensor_dfma_active_ratio", "1", "Share of cycles in which tensor pipes ran double-precision work.");
     TENSOR_HMMA_ACTIVE = gauge("gpu_tensor_hmma_active_ratio", "1", "Share of cycles in which tensor pipes ran half-precision work.");
     TENSOR_IMMA_ACTIVE = gauge("gpu_tensor_imma_active_ratio", "1", "Share of cycles in which tensor pipes ran integer work.");
     DRAM_ACTIVE = gauge("gpu_dram_active_ratio", "1", "Share of memory bandwidth in use.");
+    INTEGER_ACTIVE = gauge("gpu_integer_active_ratio", "1", "Share of cycles in which integer pipes ran.");
     FP64_ACTIVE = gauge("gpu_fp64_active_ratio", "1", "Share of cycles in which FP64 pipes ran.");
     FP32_ACTIVE = gauge("gpu_fp32_active_ratio", "1", "Share of cycles in which FP32 pipes ran.");
     FP16_ACTIVE = gauge("gpu_fp16_active_ratio", "1", "Share of cycles in which FP16 pipes ran.");
@@ -93,7 +95,7 @@ metrics! {
     JPEG_UTILIZATION = gauge("gpu_jpeg_utilization_ratio", "1", "Share of time in which the JPEG engine ran.");
     OFA_UTILIZATION = gauge("gpu_ofa_utilization_ratio", "1", "Share of time in which the optical flow engine ran.");
     ECC_MODE = gauge("gpu_ecc_mode", "", "1 if ECC is on.");
-    ECC_LOCATION_ERRORS = counter("gpu_ecc_location_errors_total", "1", "ECC errors by place; labels error, counter, location: l1, l2, dram, register_file, texture, shared, cbu, sram.");
+    ECC_LOCATION_ERRORS = counter("gpu_ecc_location_errors_total", "1", "ECC errors by place; labels error, counter, location: l1, l2, dram, register_file, texture (with shared memory), cbu, sram.");
     SRAM_ERRORS = counter("gpu_sram_ecc_errors_total", "1", "SRAM ECC errors; labels error: corrected, uncorrected_parity, uncorrected_secded; counter.");
     SRAM_THRESHOLD_EXCEEDED = gauge("gpu_sram_threshold_exceeded", "", "1 if SRAM errors are beyond what the vendor accepts.");
     REMAP_BANKS = gauge("gpu_remap_banks", "1", "Memory banks by spare rows left; label availability: max, high, partial, low, none.");
@@ -105,6 +107,7 @@ metrics! {
     NVLINK_LINK_RECEIVE = counter("gpu_nvlink_link_receive_bytes_total", "By", "Payload received over one link.");
     NVLINK_BER = gauge("gpu_nvlink_bit_error_ratio", "1", "Bit errors per bit of one link; labels link, ber: effective, symbol.");
     NVLINK_INFO = gauge("gpu_nvlink_info", "", "link, version, remote_pci_bus_id, remote_type; always 1.");
+    P2P_STATUS = gauge("gpu_p2p_status", "1", "Whether the GPU can reach another one of the node: 0 yes, 1 chipset not supported, 2 GPU not supported, 3 topology not supported, 4 disabled by registry key, 5 not supported, 6 unknown; labels peer_uuid, capability: read, write, nvlink, atomics, pci.");
     PERSISTENCE_MODE = gauge("gpu_persistence_mode", "", "1 if the driver stays loaded without users.");
     INFOROM_VALID = gauge("gpu_inforom_valid", "", "1 if the InfoROM's checksum is right.");
     VGPU_LICENSED = gauge("gpu_vgpu_licensed", "", "1 if the vGPU licence is held.");

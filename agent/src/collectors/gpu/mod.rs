@@ -33,7 +33,7 @@ use self::driver::{Driver, Reason};
 use self::events::{Events, PciGpu};
 use self::fleet::Fleet;
 use self::meter::Tier;
-use self::nvml::Handle;
+use self::nvml::{Code, Handle};
 use self::reader::Context;
 use super::pods::Attribution;
 use super::{CollectError, Collector, Paths};
@@ -104,6 +104,10 @@ pub struct Gpu {
     told: u64,
     /// What events are listened to of.
     attached: Vec<Handle>,
+    /// GPUs were enumerated, and are not yet told of each other.
+    introduce: bool,
+    /// Why workers' GPUs do not say who they are.
+    refused: Vec<Option<Code>>,
     /// What was last told of the driver.
     reason: Option<Reason>,
     was_up: bool,
@@ -141,6 +145,8 @@ impl Gpu {
             enumerated: Duration::ZERO,
             told: 0,
             attached: Vec::new(),
+            introduce: false,
+            refused: Vec::new(),
             reason: None,
             was_up: false,
             told_info: DriverInfo::default(),
@@ -160,6 +166,7 @@ impl Gpu {
         self.read(Tier::Fast, now, started + self.config.interval / 2);
         self.tell_driver(batch);
         self.refresh(now, batch);
+        self.tell_refused(batch);
         self.heed_workers();
         self.tell_inventory();
         if self.is_absent() {
@@ -188,6 +195,7 @@ impl Gpu {
         self.refresh(now, batch);
         if tier == Tier::Medium {
             publish::inventory(batch, &self.driver, &self.fleet, &self.pci);
+            publish::refused(batch, &self.fleet, &self.pci, &self.refused);
         }
         publish::tier(batch, &self.fleet, &self.attribution, tier);
         Ok(())

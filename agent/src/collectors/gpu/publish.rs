@@ -8,6 +8,7 @@ use super::fleet::{Fleet, Happening, Known, State};
 use super::identity::Identity;
 use super::meter::Tier;
 use super::metrics as m;
+use super::nvml::Code;
 use super::reader::Output;
 use super::rows::write_labelled;
 use crate::collectors::pods::{Attribution, Owner};
@@ -43,6 +44,28 @@ pub(super) fn inventory(batch: &mut Batch, driver: &Driver, fleet: &Fleet, pci: 
     if asked && (driver.library().is_some() || driver.reason().is_some()) {
         for gpu in unseen(fleet, pci) {
             batch.entity("pci", &[("pci_bus_id", &gpu.bus_id)]).set(&m::MISSING, 1.0);
+        }
+    }
+}
+
+/// Why GPUs are missing that NVML counts. It says so of an index, not of an address: a GPU on the
+/// bus is told the reason when all that are missing have the same one.
+pub(super) fn refused(batch: &mut Batch, fleet: &Fleet, pci: &[PciGpu], codes: &[Option<Code>]) {
+    let is_known = |worker: usize| fleet.gpus.iter().any(|gpu| gpu.worker == worker);
+    let unknown = || codes.iter().enumerate().filter(|(worker, _)| !is_known(*worker));
+    let told: Vec<Code> = unknown().filter_map(|(_, code)| *code).collect();
+    let mut distinct = told.clone();
+    distinct.sort_unstable();
+    distinct.dedup();
+    for code in &distinct {
+        batch.node().unavailable(&m::INFO, &code.words());
+    }
+    if let [code] = distinct[..]
+        && told.len() == unseen(fleet, pci).count()
+    {
+        for gpu in unseen(fleet, pci) {
+            let mut entity = batch.entity("pci", &[("pci_bus_id", &gpu.bus_id)]);
+            entity.unavailable(&m::INFO, &code.words());
         }
     }
 }
@@ -143,6 +166,17 @@ pub(super) fn event(gpu: &Identity, happening: &Happening) -> Event {
         entity: vec![label(("uuid", gpu.uuid.to_string()))],
         attributes: attributes.into_iter().map(label).collect(),
         ..node_event(kind, severity, message)
+    }
+}
+
+/// That a GPU which NVML counts does not say who it is, as an event.
+pub(super) fn refused_event(index: usize, code: Code) -> Event {
+    let label = |(name, value): (&str, String)| Label { name: name.to_owned(), value };
+    let attributes = [("gpu", index.to_string()), ("code", code.name().to_owned())];
+    let message = format!("GPU {index} does not say who it is: {}", code.words());
+    Event {
+        attributes: attributes.map(label).into(),
+        ..node_event("gpu.refused", Severity::Warning, message)
     }
 }
 

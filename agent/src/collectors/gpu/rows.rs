@@ -100,14 +100,18 @@ impl TextRow {
     }
 }
 
-/// Writes a value with labels that are owned; at most sixteen of them.
+/// More labels than any metric has: `gpu_info` has 17.
+const MOST_OWNED_LABELS: usize = 24;
+
+/// Writes a value with labels that are owned; at most [`MOST_OWNED_LABELS`] of them.
 pub(super) fn write_labelled(
     entity: &mut EntityValues<'_>,
     metric: &'static Metric,
     labels: &[(&'static str, String)],
     value: f64,
 ) {
-    let mut borrowed = [("", ""); 16];
+    debug_assert!(labels.len() <= MOST_OWNED_LABELS, "{}", metric.name);
+    let mut borrowed = [("", ""); MOST_OWNED_LABELS];
     let count = labels.len().min(borrowed.len());
     for (to, (name, text)) in borrowed.iter_mut().zip(labels) {
         *to = (name, text);

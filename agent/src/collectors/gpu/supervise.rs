@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use super::driver::{Change, Reason};
 use super::events::Hint;
-use super::fleet::Happening;
+use super::fleet::{Happening, Known};
 use super::meter::Tier;
+use super::nvml::Handle;
+use super::reader::Peer;
 use super::worker::Worker;
 use super::{Gpu, publish};
 use crate::sample::Batch;
@@ -51,11 +53,11 @@ impl Gpu {
                 Some(Change::Opened) => {}
                 Some(Change::Leave) => {
                     self.attached.clear();
-                    if !self.events.detach() {
-                        tracing::warn!("the driver does not let go of the event listener");
-                    }
+                    self.events.detach();
                     self.fleet.workers.iter().for_each(Worker::leave);
                     self.probes.fill(false);
+                    // Later ticks see to the rest: the library is closed when all have let go.
+                    self.events.wait_detached(patience);
                     return;
                 }
                 Some(Change::Counted(count)) => {
@@ -93,6 +95,7 @@ impl Gpu {
 
     fn enumerate(&mut self, now: Duration) {
         self.enumerated = now;
+        self.introduce = true;
         self.probes.fill(true);
     }
 
@@ -152,6 +155,21 @@ impl Gpu {
         }
     }
 
+    /// Tells of GPUs that NVML counts and that do not say who they are, once for each reason.
+    pub(super) fn tell_refused(&mut self, batch: &mut Batch) {
+        self.refused.resize(self.fleet.workers.len(), None);
+        for (index, worker) in self.fleet.workers.iter().enumerate() {
+            let board = worker.board();
+            let code = board.lost.filter(|_| board.found.is_none());
+            drop(board);
+            if let Some(code) = code.filter(|_| self.refused[index] != code) {
+                tracing::warn!(index, %code, "a GPU does not say who it is");
+                batch.event(publish::refused_event(index, code));
+            }
+            self.refused[index] = code;
+        }
+    }
+
     /// What workers found out that is not about one GPU alone.
     pub(super) fn heed_workers(&mut self) {
         for worker in &self.fleet.workers {
@@ -193,7 +211,19 @@ impl Gpu {
         }
         let Some(library) = self.driver.library() else { return };
         let handles = || self.fleet.handles().map(|(_, handle)| handle);
-        if self.probes.contains(&true) || handles().eq(self.attached.iter().copied()) {
+        if self.probes.contains(&true) {
+            return;
+        }
+        let same = handles().eq(self.attached.iter().copied());
+        if std::mem::take(&mut self.introduce) || !same {
+            let peer = |(gpu, handle): (&Known, Handle)| Peer {
+                uuid: Arc::clone(&gpu.identity.uuid),
+                handle,
+            };
+            let peers: Arc<[Peer]> = self.fleet.handles().map(peer).collect();
+            self.fleet.workers.iter().for_each(|worker| worker.introduce(&peers));
+        }
+        if same {
             return;
         }
         self.attached = handles().collect();

@@ -15,7 +15,7 @@ use super::Clock;
 use super::identity::{Identity, MigIdentity};
 use super::meter::Tier;
 use super::nvml::{Code, Handle, Library};
-use super::reader::{Context, Output, Reader};
+use super::reader::{Context, Output, Peer, Reader};
 use crate::clock::now_ms;
 
 const STACK_BYTES: usize = 512 << 10;
@@ -63,6 +63,8 @@ pub(super) struct Board {
     pub(super) restarted: bool,
     /// When the GPU last answered, Unix milliseconds.
     pub(super) answered_ms: i64,
+    /// The GPUs of the node.
+    peers: Option<Arc<[Peer]>>,
     outputs: [Output; 3],
     fresh: [bool; 3],
 }
@@ -135,6 +137,11 @@ impl Worker {
         board.since.get_or_insert(now);
         self.port.ordered.notify_one();
         begins
+    }
+
+    /// Tells it which GPUs the node has; a list that was told before is none that is new.
+    pub(super) fn introduce(&self, peers: &Arc<[Peer]>) {
+        self.board().peers = Some(Arc::clone(peers));
     }
 
     /// Asks to let go of NVML.
@@ -217,6 +224,7 @@ impl Thread {
         self.reader = None;
         let mut board = self.port.board.lock();
         (board.found, board.lost, board.reopen) = (None, None, None);
+        board.peers = None;
         board.fresh = [false; 3];
     }
 
@@ -256,7 +264,11 @@ impl Thread {
             }
         }
         let now = (self.clock)();
+        let peers = self.port.board.lock().peers.clone();
         let Some(reader) = &mut self.reader else { return };
+        if let Some(peers) = peers.filter(|_| tier == Tier::Slow) {
+            reader.meet_peers(&peers);
+        }
         let verdict = reader.read(tier, now, output);
         if let Some(reader) = &self.reader {
             self.publish(reader, verdict.lost);

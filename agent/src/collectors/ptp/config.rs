@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::clocks::ClocksConfig;
 use super::state::profiles::{self, ProfileConfig};
 use crate::collectors::check_interval;
 
@@ -48,6 +49,7 @@ pub struct PtpConfig {
     /// The profile of instances that name none.
     pub profile: String,
     pub os_clock: OsClockConfig,
+    pub clocks: ClocksConfig,
     /// The instances; empty: they are looked for.
     pub instances: Vec<InstanceConfig>,
     /// Profiles by name, besides the budgets that are known by theirs.
@@ -111,6 +113,7 @@ impl Default for PtpConfig {
             sockets: SOCKETS.map(PathBuf::from).to_vec(),
             profile: "default".into(),
             os_clock: OsClockConfig::default(),
+            clocks: ClocksConfig::default(),
             instances: Vec::new(),
             profiles: BTreeMap::new(),
         }
@@ -137,6 +140,7 @@ impl PtpConfig {
             profile.check().map_err(|error| format!("collectors.ptp.profiles.{name}.{error}"))?;
         }
         self.check_profile("collectors.ptp.profile", &self.profile)?;
+        self.clocks.check()?;
         let mut names = rustc_hash::FxHashSet::default();
         for instance in &self.instances {
             let socket = instance.socket.display();

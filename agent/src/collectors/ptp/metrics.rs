@@ -2,7 +2,8 @@
 //!
 //! Entities: `ptp_instance` with `instance` (a ptp4l: the stem of its configuration or socket);
 //! `ptp_port` with `instance`, `port` (number) and `iface`; `phc` with `phc` (ptp0); `dpll` with
-//! `dpll` (id); `dpll_pin` with `pin` (id); `gnss` with `device`; the node for the system clock.
+//! `dpll` (id); `dpll_pin` with `pin` (id); `gnss` with `device`; `netdev` with
+//! `device`; the node for the system clock.
 
 metrics! {
     // A ptp4l.
@@ -64,12 +65,15 @@ metrics! {
     PHC_ALARMS = gauge("ptp_phc_alarms", "1", "Alarms.");
     PHC_PPS = gauge("ptp_phc_pps_available", "", "1 if it has a PPS.");
     PHC_VCLOCKS = gauge("ptp_phc_vclocks", "1", "Virtual clocks in use.");
+    PHC_READ_FAILURES = counter("sextant_ptp_phc_read_failures_total", "1", "Readings of the PHC that came to nothing; label reason: window (took too long), error.");
     PHC_STEPS = counter("ptp_phc_steps_total", "1", "Jumps of the PHC against the raw monotonic clock.");
 
     // The node.
     SYSTEM_OFFSET = gauge("ptp_system_offset_seconds", "s", "System clock's error against its source; label source: phc2sys, chrony, ntp.");
     SYSTEM_FREQUENCY = gauge("ptp_system_frequency_adjustment_ratio", "1", "System clock's frequency adjustment.");
     SYSTEM_SYNCED = gauge("ptp_system_synchronized", "", "1 if the kernel takes its clock for synchronized.");
+    NETDEV_STAMPING = gauge("ptp_netdev_timestamping_info", "", "How a network device stamps: hardware, software (none, tx, rx, both), phc; always 1.");
+    MALFORMED = counter("sextant_ptp_malformed_total", "1", "Answers that were not as they must be; label source: tsinfo, dpll, gpsd, chrony.");
     PROCESS_UP = gauge("ptp_process_up", "", "1 if the process runs; labels process (ptp4l, phc2sys, ts2phc, synce4l, chronyd, gpsd), config.");
     PROCESS_RESTARTS = counter("ptp_process_restarts_total", "1", "Starts of the process after the first that was seen; labels process, config.");
     CHRONY_INFO = gauge("ptp_chrony_info", "", "reference, stratum, leap; always 1.");

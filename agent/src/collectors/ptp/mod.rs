@@ -45,10 +45,17 @@ impl Ptp {
 
     fn read_all(&mut self, now: Duration, batch: &mut Batch) {
         self.instances.poll(now, &self.clocks);
+        self.clocks.set_daemons(self.instances.daemons(&self.clocks));
         self.clocks.collect(batch, self.instances.utc_offset(), 0);
-        self.node.judge(now, &self.clocks, &self.instances);
         self.instances.emit(batch, now, &self.clocks);
-        self.node.emit(batch);
+        if self.is_steered() {
+            self.node.judge(now, &self.clocks, &self.instances);
+            self.node.emit(batch);
+        }
+    }
+
+    fn is_steered(&self) -> bool {
+        !self.instances.is_empty() || self.clocks.are_steered()
     }
 }
 
@@ -88,10 +95,13 @@ impl Ptp {
             self.node.judge_instances(&self.instances);
         }
         self.instances.tell(batch);
-        self.node.tell(batch);
-        if tier == 0 && batch.is_empty() && self.instances.is_empty() {
-            return Err(CollectError::Absent("a clock to watch".into()));
+        let steered = self.is_steered();
+        if steered {
+            self.node.tell(batch);
         }
-        Ok(())
+        if steered || self.clocks.any() {
+            return Ok(());
+        }
+        Err(CollectError::Absent("a ptp4l, a PTP hardware clock or a chronyd".into()))
     }
 }

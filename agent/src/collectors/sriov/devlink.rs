@@ -9,6 +9,7 @@ use super::backoff::Backoff;
 use crate::netlink::generic::{Answer, Family, Generic};
 use crate::netlink::{Attributes, NetlinkError, Payload};
 
+const GET: u8 = 1;
 const PORT_GET: u8 = 5;
 const ESWITCH_GET: u8 = 29;
 const INFO_GET: u8 = 51;
@@ -145,12 +146,29 @@ impl Devlink {
         Ok(family.map(|family| Self { generic, family, firmware: FxHashMap::default() }))
     }
 
-    /// What there is to know of the device at a PCI address; nothing of one that devlink does
-    /// not know.
+    /// All devices: their PCI address, or bus and name ("auxiliary/mlx5_core.sf.2") of those that
+    /// have none.
+    pub(super) fn devices(&mut self) -> Result<Vec<String>, NetlinkError> {
+        let mut devices = Vec::new();
+        self.dump(GET, Payload::default(), &mut |answer| {
+            let of = |kind| answer.attributes.find(kind).and_then(|a| a.text());
+            match (of(BUS_NAME), of(DEV_NAME)) {
+                _ if devices.len() == MOST => {}
+                (Some("pci"), Some(name)) => devices.push(name.to_owned()),
+                (Some(bus), Some(name)) => devices.push(format!("{bus}/{name}")),
+                _ => {}
+            }
+        })?;
+        Ok(devices)
+    }
+
+    /// What there is to know of a device, named as [`Devlink::devices`] does; nothing of one that
+    /// devlink does not know.
     pub(super) fn device(&mut self, pci: &str) -> Result<Device, NetlinkError> {
         let mut device = Device::default();
         let Device { reporters, ports, eswitch } = &mut device;
-        let about = |a: Attributes<'_>| a.find(DEV_NAME).and_then(|name| name.text()) == Some(pci);
+        let name = bus_and_name(pci).1;
+        let about = |a: Attributes<'_>| a.find(DEV_NAME).and_then(|a| a.text()) == Some(name);
         let mut asked = self.request(ESWITCH_GET, pci, &mut |answer| {
             *eswitch = self::eswitch(answer.attributes);
         });
@@ -160,12 +178,12 @@ impl Devlink {
         }
         asked?;
         // Before Linux 6.5 the kernel ignores which device is asked for and tells of all.
-        self.dump(HEALTH_REPORTER_GET, pci, &mut |answer| {
+        self.dump(HEALTH_REPORTER_GET, handle(pci), &mut |answer| {
             if about(answer.attributes) && reporters.len() < MOST {
                 reporters.extend(reporter(answer.attributes));
             }
         })?;
-        self.dump(PORT_GET, pci, &mut |answer| {
+        self.dump(PORT_GET, handle(pci), &mut |answer| {
             if about(answer.attributes) && ports.len() < MOST {
                 ports.extend(port(answer.attributes));
             }
@@ -204,18 +222,23 @@ impl Devlink {
     fn dump(
         &mut self,
         command: u8,
-        pci: &str,
+        about: Payload,
         each: &mut dyn FnMut(Answer<'_>),
     ) -> Result<(), NetlinkError> {
-        match self.generic.dump(&self.family, command, &handle(pci), each) {
+        match self.generic.dump(&self.family, command, &about, each) {
             Err(NetlinkError::Interrupted | NetlinkError::Refused(_)) => Ok(()),
             other => other,
         }
     }
 }
 
-fn handle(pci: &str) -> Payload {
-    Payload::default().with_text(BUS_NAME, "pci").with_text(DEV_NAME, pci)
+fn bus_and_name(device: &str) -> (&str, &str) {
+    device.split_once('/').unwrap_or(("pci", device))
+}
+
+fn handle(device: &str) -> Payload {
+    let (bus, name) = bus_and_name(device);
+    Payload::default().with_text(BUS_NAME, bus).with_text(DEV_NAME, name)
 }
 
 fn text(attributes: Attributes<'_>, kind: u16) -> String {

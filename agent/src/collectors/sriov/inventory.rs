@@ -83,7 +83,16 @@ fn pf(devices: &Path, pci: String, known: Option<&Pf>, reader: &mut Reader) -> O
         })
         .collect();
     vfs.sort_unstable_by_key(|vf| vf.number);
-    let netdev = netdev::uplink(&dir, reader);
+    let known_netdev = known.and_then(|known| known.netdev.clone());
+    let netdev = known_netdev
+        .filter(|netdev| netdev::is_there(netdev, reader))
+        .or_else(|| netdev::uplink(&dir, reader));
+    for vf in &mut vfs {
+        let same = |before: &&Vf| (before.number, &before.pci) == (vf.number, &vf.pci);
+        let before = known.and_then(|known| known.vfs.iter().find(same));
+        let representor = before.and_then(|before| before.representor.clone());
+        vf.representor = representor.filter(|netdev| netdev::is_there(netdev, reader));
+    }
     let of_netdev = |reader: &mut Reader, attribute| match &netdev {
         Some(netdev) => reader.label(&netdev.dir, attribute),
         None => String::new(),

@@ -2,8 +2,8 @@
 //!
 //! Entities: `pf` with `pf` (netdev name, or the PCI address where there is none) and `pci`;
 //! `vf` with `pf`, `vf` (number) and `pci`; `dpdk_port` with `process` and `port`;
-//! `dpdk_process` with `process`; `devlink_reporter` with `pci`, `reporter` and, for a port's, the
-//! `port`; `devlink_port` with `pci` and `port`.
+//! `dpdk_process` with `process`; `devlink_reporter` with `pci` (bus and name where it is not on
+//! the PCI bus), `reporter` and, for a port's, the `port`; `devlink_port` with `pci` and `port`.
 
 metrics! {
     // A physical function. 1 s.

@@ -92,6 +92,9 @@ pub struct Sriov {
     events: Option<LinkEvents>,
     route: Option<Route>,
     devlink: Option<Devlink>,
+    /// Devices that devlink knows and that are no physical functions: NICs without virtual
+    /// functions, and subfunctions.
+    others: Vec<(String, devlink::Reading)>,
     dpdk: Dpdk,
 }
 
@@ -122,6 +125,7 @@ impl Sriov {
             events: None,
             route: None,
             devlink: None,
+            others: Vec::new(),
             dpdk: Dpdk::new(paths, config.vf_interval),
         }
     }
@@ -202,6 +206,7 @@ impl Sriov {
 
     fn slow(&mut self, batch: &mut Batch) {
         self.open_sockets(batch);
+        let mut devlink_failed = false;
         for device in &mut self.devices {
             let Device { pf, vfs, driver_counters, devlink: told, .. } = device;
             if let Some(route) = &mut self.route
@@ -218,6 +223,7 @@ impl Sriov {
                 Some(devlink) => {
                     if let Err(error) = told.read(devlink, &pf.pci, self.kernel.clock) {
                         batch.fail("devlink", &chain(&error));
+                        devlink_failed = true;
                     }
                 }
                 None => told.clear(),
@@ -249,11 +255,39 @@ impl Sriov {
             pf_values::set(pf, &known, &mut entity, &mut self.reader);
             driver_counters.set(&mut entity);
             vf_values::set(pf, vfs, from_sysfs, owners.as_deref(), batch, &mut self.reader);
-            pf_values::set_devlink(pf, told, batch);
+            pf_values::set_devlink(&pf.pci, told, batch);
+        }
+        if let Err(error) = self.others(batch) {
+            batch.fail("devlink", &chain(&error));
+            devlink_failed = true;
+        }
+        if devlink_failed {
+            self.devlink = None;
         }
         if self.config.dpdk {
             self.dpdk.read(batch);
         }
+    }
+
+    /// What devlink says of devices that are no physical functions.
+    fn others(&mut self, batch: &mut Batch) -> Result<(), NetlinkError> {
+        let Some(devlink) = &mut self.devlink else {
+            self.others.clear();
+            return Ok(());
+        };
+        let mut names = devlink.devices()?;
+        names.retain(|name| !self.devices.iter().any(|device| device.pf.pci == *name));
+        self.others.retain(|(name, _)| names.contains(name));
+        for name in names {
+            if !self.others.iter().any(|(known, _)| *known == name) {
+                self.others.push((name, devlink::Reading::new(self.config.vf_interval)));
+            }
+        }
+        for (name, told) in &mut self.others {
+            told.read(devlink, name, self.kernel.clock)?;
+            pf_values::set_devlink(name, told, batch);
+        }
+        Ok(())
     }
 
     fn open_sockets(&mut self, batch: &mut Batch) {

@@ -36,6 +36,11 @@ pub(super) fn first(function: &Path, reader: &mut Reader) -> Option<Netdev> {
     sysfs::names(&dir).into_iter().find_map(|name| open(dir.clone(), name, reader))
 }
 
+/// Whether it is still there.
+pub(super) fn is_there(netdev: &Netdev, reader: &mut Reader) -> bool {
+    reader.number(&netdev.dir, "ifindex") == Some(netdev.index)
+}
+
 /// The network device that is the function's own.
 pub(super) fn uplink(function: &Path, reader: &mut Reader) -> Option<Netdev> {
     let mut devices = all(function, reader);
@@ -55,11 +60,12 @@ fn representor_of(port: &str) -> Option<(u32, u32)> {
     Some((pf.parse().ok()?, vf.parse().ok()?))
 }
 
-/// Gives virtual functions their representors. Only where there is a switch: asking for
-/// `phys_port_name` takes the lock of all networking.
+/// Gives virtual functions their representors. Only where there is a switch and one without:
+/// asking for `phys_port_name` takes the lock of all networking.
 pub(super) fn find_representors(sys: &Path, pfs: &mut [Pf], reader: &mut Reader) {
     let mut elsewhere = None;
-    for pf in pfs.iter_mut().filter(|pf| !pf.phys_switch_id.is_empty() && !pf.vfs.is_empty()) {
+    let wants = |pf: &Pf| pf.vfs.iter().any(|vf| vf.representor.is_none());
+    for pf in pfs.iter_mut().filter(|pf| !pf.phys_switch_id.is_empty() && wants(pf)) {
         let mut candidates = all(&pf.dir, reader);
         if candidates.len() <= 1 {
             candidates.clone_from(elsewhere.get_or_insert_with(|| hardware(sys, reader)));

@@ -126,13 +126,12 @@ fn pcie(dir: &Path, entity: &mut EntityValues<'_>, reader: &mut Reader) {
     }
 }
 
-/// Sets what devlink says of the function's ports and reporters.
-pub(super) fn set_devlink(pf: &Pf, told: &devlink::Reading, batch: &mut Batch) {
+/// Sets what devlink says of the device's ports and reporters.
+pub(super) fn set_devlink(pci: &str, told: &devlink::Reading, batch: &mut Batch) {
     let device = told.device();
     let now = |value: f64| told.is_fresh().then_some(value);
     for reporter in &device.reporters {
-        let labels =
-            [("pci", pf.pci.as_str()), ("reporter", &reporter.name), ("port", &reporter.port)];
+        let labels = [("pci", pci), ("reporter", reporter.name.as_str()), ("port", &reporter.port)];
         // The device's own have no port.
         let labels = if reporter.port.is_empty() { &labels[..2] } else { &labels };
         let mut entity = batch.entity("devlink_reporter", labels);
@@ -141,7 +140,7 @@ pub(super) fn set_devlink(pf: &Pf, told: &devlink::Reading, batch: &mut Batch) {
         entity.set_opt(&m::REPORTER_RECOVERIES, now(reporter.recoveries as f64));
     }
     for port in &device.ports {
-        let labels = [("pci", pf.pci.as_str()), ("port", port.index.as_str())];
+        let labels = [("pci", pci), ("port", port.index.as_str())];
         let mut entity = batch.entity("devlink_port", &labels);
         let info = [
             ("flavour", port.flavour),

@@ -19,6 +19,22 @@ use crate::series::{NodeLayout, Series};
 pub(super) struct Entry {
     pub(super) rule: u16,
     pub(super) column: u32,
+    reads: Reads,
+}
+
+#[derive(Debug)]
+enum Reads {
+    /// Columns of the same tick, one for each: what nearly all rules read.
+    Columns {
+        divisor: Option<u32>,
+        gates: Box<[u32]>,
+    },
+    More(Box<More>),
+}
+
+/// Everything that can be read.
+#[derive(Debug)]
+struct More {
     minus: Option<Source>,
     divisor: Option<Source>,
     /// In the order of the rule's gates, each with its divisor.
@@ -86,21 +102,30 @@ pub(super) fn compile(
             Some(Info { metric, generation: 0, cells: Vec::new() })
         };
         let gate = |g: &super::rule::Gate| (source(&g.operand), g.divide_by.as_ref().map(source));
-        let entry = Entry {
-            rule: number,
-            column,
+        let more = More {
             minus: rule.minus.as_ref().map(source),
             divisor: rule.divide_by.as_ref().map(source),
             gates: rule.gates.iter().map(gate).collect(),
             info,
         };
+        let reads = more.columns().unwrap_or_else(|| Reads::More(Box::new(more)));
+        let entry = Entry { rule: number, column, reads };
         Some(((series.id, number), entry))
     };
     watched.into_iter().filter_map(entry).collect()
 }
 
 impl Entry {
+    /// The metrics that its layout does not have.
+    pub(super) fn elsewhere<'a>(&'a self, rule: &'a Rule) -> Vec<&'a str> {
+        match &self.reads {
+            Reads::Columns { .. } => Vec::new(),
+            Reads::More(more) => more.elsewhere(rule),
+        }
+    }
+
     /// Reads a tick; `None` when something that the rule needs is not known (a NaN is not).
+    #[inline]
     pub(super) fn read(
         &mut self,
         rule: &Rule,
@@ -108,14 +133,69 @@ impl Entry {
         tick: &Tick<'_>,
         others: &Others,
     ) -> Option<Reading> {
-        let look = Look { tick, others, whose: Whose::series(series) };
-        let span_ms = Cell::new(tick.layout.interval_ms);
+        let at =
+            |column: u32| tick.values.get(column as usize).copied().filter(|v: &f64| !v.is_nan());
+        let value = at(self.column)?;
+        match &mut self.reads {
+            Reads::Columns { divisor, gates } => {
+                let divisor = match *divisor {
+                    Some(column) => Some(at(column)?),
+                    None => None,
+                };
+                let mut held = true;
+                for (gate, column) in rule.gates.iter().zip(gates.iter()) {
+                    held &= gate.op.holds(at(*column)?, gate.value);
+                }
+                let span_ms = tick.layout.interval_ms;
+                Some(Reading { value, divisor, gates: held, span_ms })
+            }
+            Reads::More(more) => {
+                more.read(rule, value, &Look { tick, others, whose: Whose::series(series) })
+            }
+        }
+    }
+}
+
+impl More {
+    /// The same as columns of the layout, when that is all.
+    fn columns(&self) -> Option<Reads> {
+        let one = |source: &Source| match source {
+            Source::Here(columns) if columns.len() == 1 => Some(columns[0]),
+            _ => None,
+        };
+        if self.minus.is_some() || self.info.is_some() {
+            return None;
+        }
+        let divisor = match &self.divisor {
+            Some(source) => Some(one(source)?),
+            None => None,
+        };
+        let gates = self.gates.iter().map(|(source, divisor)| match divisor {
+            None => one(source),
+            Some(_) => None,
+        });
+        Some(Reads::Columns { divisor, gates: gates.collect::<Option<_>>()? })
+    }
+
+    fn elsewhere<'a>(&'a self, rule: &'a Rule) -> Vec<&'a str> {
+        let gates = self.gates.iter().zip(&rule.gates).flat_map(|((source, divisor), gate)| {
+            let divisor = divisor.as_ref().zip(gate.divide_by.as_ref());
+            std::iter::once((source, &gate.operand)).chain(divisor)
+        });
+        let minus = self.minus.as_ref().zip(rule.minus.as_ref());
+        let all = minus.into_iter().chain(self.divisor.as_ref().zip(rule.divide_by.as_ref()));
+        let missing = all.chain(gates).filter(|(s, _)| matches!(s, Source::Elsewhere { .. }));
+        missing.map(|(_, operand)| &*operand.metric).collect()
+    }
+
+    #[inline(never)]
+    fn read(&mut self, rule: &Rule, mut value: f64, look: &Look<'_>) -> Option<Reading> {
+        let span_ms = Cell::new(look.tick.layout.interval_ms);
         let one = |source: &mut Source, operand: &Operand| {
-            let seen = source.newest(operand, &look)?;
+            let seen = source.newest(operand, look)?;
             span_ms.set(span_ms.get().max(seen.interval_ms));
             Some(seen.value)
         };
-        let mut value = look.column(self.column)?.value;
         if let (Some(source), Some(operand)) = (&mut self.minus, &rule.minus) {
             value -= one(source, operand)?;
         }
@@ -131,7 +211,7 @@ impl Entry {
             };
             let held = by.and_then(|by| {
                 let (mut known, mut holds) = (false, false);
-                source.each(&gate.operand, &look, |seen| {
+                source.each(&gate.operand, look, |seen| {
                     known = true;
                     span_ms.set(span_ms.get().max(seen.interval_ms));
                     holds |= gate.op.holds(seen.value / by, gate.value);
@@ -145,7 +225,7 @@ impl Entry {
             };
         }
         if let Some(info) = &mut self.info {
-            gates &= info.fits(rule, &look)?;
+            gates &= info.fits(rule, look)?;
         }
         Some(Reading { value, divisor, gates, span_ms: span_ms.get() })
     }

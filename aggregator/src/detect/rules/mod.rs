@@ -29,7 +29,7 @@ use sextant_proto::v1::{self, Event};
 use self::compile::{Entry, compile};
 use self::happened::{Change, Happened};
 use self::others::Others;
-use self::rule::{Report, Rule};
+use self::rule::Report;
 use self::spec::Book;
 use self::watch::{Step, Watch};
 use super::open::OpenSet;
@@ -81,8 +81,8 @@ pub struct Rules {
     book: Book,
     by_metric: FxHashMap<String, Vec<u16>>,
     by_event: FxHashMap<String, Vec<u16>>,
-    /// Metrics that rules read beside the one that they watch.
-    wanted: FxHashSet<String>,
+    /// Metrics whose last values are kept on every node.
+    always: FxHashSet<String>,
     nodes: FxHashMap<NodeId, NodeState>,
     open: OpenSet<Key>,
     happened: Happened,
@@ -117,7 +117,7 @@ impl Rules {
             }
         }
         Self {
-            wanted: wanted(&book),
+            always: always(&book),
             book,
             by_metric,
             by_event,
@@ -155,13 +155,18 @@ impl Detector for Rules {
     }
 
     fn observe(&mut self, tick: &Tick<'_>, edges: &mut Vec<Edge>) {
-        let Self { book, by_metric, wanted, nodes, open, happened, .. } = self;
+        let Self { book, by_metric, always, nodes, open, happened, .. } = self;
         let layout = tick.layout;
         open.tick(&layout.node, tick.time_ms);
         happened.tick(&layout.node, tick.time_ms);
         let NodeState { watches, others } = nodes.entry(layout.node.id).or_default();
-        others.take(tick, wanted);
-        let (entries, watches) = watches.resolve(layout.id, || compile(book, by_metric, layout));
+        others.take(tick, always);
+        let (entries, watches) = watches.resolve(layout.id, || {
+            let compiled = compile(book, by_metric, layout);
+            let rule = |entry: &Entry| &book.rules[usize::from(entry.rule)];
+            others.want(compiled.iter().flat_map(|(_, e)| e.elsewhere(rule(e))));
+            compiled
+        });
         for (entry, slot) in entries {
             let number = entry.rule;
             let rule = &book.rules[usize::from(number)];
@@ -237,15 +242,15 @@ fn builtin() -> Vec<(String, String)> {
     BUILTIN.map(|(name, text)| (name.to_owned(), text.to_owned())).into()
 }
 
-/// Metrics that rules read beside the one that they watch.
-fn wanted(book: &Book) -> FxHashSet<String> {
-    let gates = book.events.iter().flat_map(|r| &r.gates).map(|g| &g.operand);
-    let operands = book.rules.iter().flat_map(Rule::operands).chain(gates);
+/// Metrics whose last values are kept on every node: those that say what entities are, and the
+/// gates of event rules, which have no layout of their own.
+fn always(book: &Book) -> FxHashSet<String> {
+    let gates = book.events.iter().flat_map(|r| &r.gates).map(|g| g.operand.metric.clone());
     let samples = book.rules.iter().map(|r| &r.report);
     let reports = samples.chain(book.events.iter().map(|r| &r.report));
     let info = reports.filter(|r| r.reads_info()).flat_map(|report| {
         let of_types = book.info.values().filter(|_| report.info_metric.is_none());
         report.info_metric.iter().chain(of_types).cloned()
     });
-    operands.map(|o| o.metric.clone()).chain(info).collect()
+    gates.chain(info).collect()
 }

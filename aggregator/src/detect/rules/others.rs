@@ -1,8 +1,9 @@
 //! What a node's series last said that rules read from layouts other than their own.
 //!
-//! Only series of the metrics that rules name as gates, divisors and the like are kept. What a
-//! series said holds for three of its intervals. Where a look-up found what, its owner keeps
-//! until the `generation` changes, which is when layouts change: a steady tick looks nothing up.
+//! Only series of metrics that a rule did not find in its own layout are kept, and of those that
+//! say what entities are. What a series said holds for three of its intervals. Where a look-up
+//! found what, its owner keeps until the `generation` changes, which is when layouts change: a
+//! steady tick looks nothing up.
 
 use std::sync::Arc;
 
@@ -50,18 +51,35 @@ pub(super) struct Others {
     slots: NodeSlots<SeriesId, u32, Cell>,
     known: Index<()>,
     generation: u64,
+    /// Metrics that rules of this node's layouts look for elsewhere.
+    wanted: FxHashSet<Arc<str>>,
 }
 
 impl Others {
-    /// Takes what a tick says of the wanted metrics.
-    pub(super) fn take(&mut self, tick: &Tick<'_>, wanted: &FxHashSet<String>) {
-        let Self { slots, known, generation } = self;
+    /// From the next tick on these are kept, too.
+    pub(super) fn want<'a>(&mut self, metrics: impl Iterator<Item = &'a str>) {
+        let before = self.wanted.len();
+        for metric in metrics {
+            if !self.wanted.contains(metric) {
+                self.wanted.insert(metric.into());
+            }
+        }
+        if self.wanted.len() > before {
+            self.slots.replan();
+        }
+    }
+
+    /// Takes what a tick says of the metrics that are wanted, of `always` in any case.
+    pub(super) fn take(&mut self, tick: &Tick<'_>, always: &FxHashSet<String>) {
+        let Self { slots, known, generation, wanted } = self;
         let layout = tick.layout;
         let mut compiled = false;
         let (entries, cells) = slots.resolve(layout.id, || {
             compiled = true;
             let columns = (0_u32..).zip(&layout.columns);
-            let read = columns.filter(|(_, series)| wanted.contains(&*series.metric));
+            let read = columns.filter(|(_, series)| {
+                always.contains(&*series.metric) || wanted.contains(&*series.metric)
+            });
             let entry = |(column, series): (u32, &Arc<Series>)| {
                 known.add(series, ());
                 (series.id, column)

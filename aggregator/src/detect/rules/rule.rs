@@ -126,6 +126,11 @@ impl Rule {
         *self.metric == *series.metric && self.labels.take(|name| series.label(name))
     }
 
+    /// Whether the divisor counts by its value where its increase would be read.
+    pub(super) fn divides_by_value(&self) -> bool {
+        self.divide_by.as_ref().is_some_and(|o| o.plain)
+    }
+
     /// All other metrics that it reads, in no order.
     pub(super) fn operands(&self) -> impl Iterator<Item = &Operand> {
         let gates = self.gates.iter().flat_map(|g| g.divide_by.iter().chain([&g.operand]));

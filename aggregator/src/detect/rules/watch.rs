@@ -60,6 +60,13 @@ enum Phase {
     Recovering,
 }
 
+/// What a change of phase amounts to.
+enum Edge {
+    None,
+    Begin,
+    End,
+}
+
 impl State for Watch {
     fn keep(&self) -> bool {
         self.has_fired()
@@ -78,12 +85,13 @@ impl Watch {
     }
 
     /// Takes a sample.
+    #[inline]
     pub(super) fn step(
         &mut self,
         rule: &Rule,
         time_ms: i64,
         interval_ms: u32,
-        mut reading: Reading,
+        reading: Reading,
     ) -> Step {
         let divisor = reading.divisor.unwrap_or(1.0);
         let last = self.last.replace(Last { time_ms, value: reading.value, divisor });
@@ -92,68 +100,82 @@ impl Watch {
         if elapsed.is_some_and(|ms| !(0..=gone_after_ms(interval_ms)).contains(&ms)) {
             self.since_ms = time_ms;
         }
-        let Some(value) = self.measured(rule, time_ms, last, &mut reading) else {
-            return Step::Nothing;
-        };
-        let value = if rule.absolute { value.abs() } else { value };
-        self.judge(rule, time_ms, value, reading.gates)
-    }
-
-    /// The value that is compared; `None` when the sample gives none.
-    fn measured(
-        &mut self,
-        rule: &Rule,
-        time_ms: i64,
-        last: Option<Last>,
-        reading: &mut Reading,
-    ) -> Option<f64> {
-        let &mut Reading { value, divisor, .. } = reading;
-        let plain = rule.divide_by.as_ref().is_some_and(|o| o.plain);
         let last = last.filter(|l| l.time_ms < time_ms);
-        let (value, divisor) = match rule.measure {
-            Measure::Value => (value, divisor),
-            Measure::Rate => {
-                let last = last?;
-                let grown = increase(last.value, value);
-                let seconds = (time_ms - last.time_ms) as f64 / 1000.0;
+        let (value, divisor) = match (rule.measure, reading.divisor) {
+            (Measure::Value, divisor) => (reading.value, divisor),
+            (Measure::Rate, divisor) => {
+                let Some(last) = last else { return Step::Nothing };
+                let grown = increase(last.value, reading.value);
                 match divisor {
-                    None => (grown / seconds, None),
-                    Some(divisor) if plain => (grown / seconds, Some(divisor)),
-                    Some(divisor) => (grown, Some(increase(last.divisor, divisor))),
+                    Some(divisor) if !rule.divides_by_value() => {
+                        (grown, Some(increase(last.divisor, divisor)))
+                    }
+                    divisor => (grown * 1000.0 / (time_ms - last.time_ms) as f64, divisor),
                 }
             }
-            Measure::Increase { bucket_ms } => {
-                let grown = last.map_or([0.0; 2], |last| {
-                    // Of what was missed for longer than the window, a part lies within.
-                    let part = (10 * bucket_ms) as f64 / (time_ms - last.time_ms) as f64;
-                    let of = |before, now| increase(before, now) * part.min(1.0);
-                    [of(last.value, value), of(last.divisor, divisor.unwrap_or(1.0))]
-                });
-                let window = self.window.get_or_insert_default();
-                let [sum, by] = window.add(time_ms, bucket_ms, grown);
-                (sum, divisor.map(|divisor| if plain { divisor } else { by }))
+            (Measure::Increase { bucket_ms }, _) => {
+                self.grown(rule, time_ms, bucket_ms, last, reading)
             }
-            Measure::Changes { bucket_ms } => {
+            (Measure::Changes { bucket_ms }, _) => {
                 #[expect(clippy::float_cmp, reason = "a change is any difference")]
-                let changed = last.is_some_and(|last| last.value != value);
+                let changed = last.is_some_and(|last| last.value != reading.value);
                 let window = self.window.get_or_insert_default();
                 let [sum, _] = window.add(time_ms, bucket_ms, [f64::from(u8::from(changed)), 0.0]);
                 (sum, None)
             }
         };
-        let Some(divisor) = divisor else { return Some(value) };
-        if rule.min_divisor.is_some_and(|least| divisor < least) {
-            reading.gates = false;
-            return Some(quotient(value, divisor).unwrap_or(0.0));
+        let mut gates = reading.gates;
+        let value = match divisor {
+            None => value,
+            Some(divisor) => match quotient(value, divisor) {
+                _ if rule.min_divisor.is_some_and(|least| divisor < least) => {
+                    gates = false;
+                    0.0
+                }
+                Some(quotient) => quotient,
+                // Of counters, nothing of nothing is nothing.
+                None if value == 0.0 && rule.measure != Measure::Value => 0.0,
+                None => return Step::Nothing,
+            },
+        };
+        let value = if rule.absolute { value.abs() } else { value };
+        if rule.of_best || rule.share.is_some() {
+            return self.judge_by_history(rule, time_ms, value, gates);
         }
-        // Of counters, nothing of nothing is nothing.
-        if value == 0.0 && rule.measure != Measure::Value {
-            return Some(0.0);
+        let compares = rule.op.holds(value, rule.threshold);
+        self.armed |= !compares;
+        let over = !(gates && rule.op.holds(value, rule.clear));
+        match self.judge(rule, time_ms, compares && gates, over) {
+            Edge::None => Step::Nothing,
+            Edge::Begin => Step::Fire { value, limit: rule.threshold },
+            Edge::End => Step::Clear,
         }
-        quotient(value, divisor)
     }
 
-    fn judge(&mut self, rule: &Rule, time_ms: i64, value: f64, gates: bool) -> Step {
+    /// What value and divisor grew by within the window.
+    #[inline(never)]
+    fn grown(
+        &mut self,
+        rule: &Rule,
+        time_ms: i64,
+        bucket_ms: i64,
+        last: Option<Last>,
+        Reading { value, divisor, .. }: Reading,
+    ) -> (f64, Option<f64>) {
+        let grown = last.map_or([0.0; 2], |last| {
+            // Of what was missed for longer than the window, a part lies within.
+            let part = (10 * bucket_ms) as f64 / (time_ms - last.time_ms) as f64;
+            let of = |before, now| increase(before, now) * part.min(1.0);
+            [of(last.value, value), of(last.divisor, divisor.unwrap_or(1.0))]
+        });
+        let window = self.window.get_or_insert_default();
+        let [sum, by] = window.add(time_ms, bucket_ms, grown);
+        (sum, divisor.map(|divisor| if rule.divides_by_value() { divisor } else { by }))
+    }
+
+    /// Judges what is compared with the best value seen, or must hold for a share of a window.
+    #[inline(never)]
+    fn judge_by_history(&mut self, rule: &Rule, time_ms: i64, value: f64, gates: bool) -> Step {
         let scale = if rule.of_best {
             self.best = self.best.max(value);
             self.best
@@ -165,7 +187,7 @@ impl Watch {
         self.armed |= !compares;
         let (value, limit, beyond, over) = match rule.share {
             None => {
-                let over = !(rule.op.holds(value, rule.clear * scale) && gates);
+                let over = !(gates && rule.op.holds(value, rule.clear * scale));
                 (value, limit, compares && gates, over)
             }
             Some(share) => {
@@ -176,6 +198,14 @@ impl Watch {
                 (part, share.least, beyond, !beyond)
             }
         };
+        match self.judge(rule, time_ms, beyond, over) {
+            Edge::None => Step::Nothing,
+            Edge::Begin => Step::Fire { value, limit },
+            Edge::End => Step::Clear,
+        }
+    }
+
+    fn judge(&mut self, rule: &Rule, time_ms: i64, beyond: bool, over: bool) -> Edge {
         match self.phase {
             Phase::Idle if beyond && (self.armed || !rule.change_only) => {
                 self.enter(Phase::Pending, time_ms);
@@ -189,13 +219,13 @@ impl Watch {
         match self.phase {
             Phase::Pending if lasted >= rule.hold_ms => {
                 self.enter(Phase::Fired, time_ms);
-                Step::Fire { value, limit }
+                Edge::Begin
             }
             Phase::Recovering if lasted >= rule.clear_ms => {
                 self.enter(Phase::Idle, time_ms);
-                Step::Clear
+                Edge::End
             }
-            _ => Step::Nothing,
+            _ => Edge::None,
         }
     }
 

@@ -40,6 +40,7 @@ pub(super) enum Source {
     XidCount,
     ClockEventCount,
     Health,
+    P2p,
 }
 
 /// From base units to DCGM's.
@@ -125,8 +126,8 @@ pub(super) fn all() -> impl Iterator<Item = &'static Field> {
 }
 
 static ECC_PLACES: &[Field] = ecc!(
-    "L1" "l1", "L2" "l2", "DEV" "dram", "REG" "register_file", "TEX" "texture", "SHM" "shared",
-    "CBU" "cbu", "SRM" "sram"
+    "L1" "l1", "L2" "l2", "DEV" "dram", "REG" "register_file", "TEX" "texture", "CBU" "cbu",
+    "SRM" "sram"
 );
 
 #[rustfmt::skip]
@@ -250,12 +251,14 @@ static FIELDS: &[Field] = fields! {
     "FI_PROF_PIPE_FP16_ACTIVE" => "FI_PROF_FP16_UTIL_RATIO", Gauge, Mig("gpu_fp16_active_ratio", "gpu_mig_fp16_active_ratio", One), "Share of cycles in which FP16 pipes were active.";
     "FI_PROF_PIPE_TENSOR_IMMA_ACTIVE" => "FI_PROF_IMMA_UTIL_RATIO", Gauge, Gpu("gpu_tensor_imma_active_ratio", &[], One), "Share of cycles in which tensor pipes did integer work.";
     "FI_PROF_PIPE_TENSOR_HMMA_ACTIVE" => "FI_PROF_HMMA_UTIL_RATIO", Gauge, Gpu("gpu_tensor_hmma_active_ratio", &[], One), "Share of cycles in which tensor pipes did half-precision work.";
+    "FI_PROF_PIPE_TENSOR_DFMA_ACTIVE" => "FI_PROF_DFMA_UTIL_RATIO", Gauge, Gpu("gpu_tensor_dfma_active_ratio", &[], One), "Share of cycles in which tensor pipes did double-precision work.";
+    "FI_PROF_PIPE_INT_ACTIVE" => "FI_PROF_INT_UTIL_RATIO", Gauge, Gpu("gpu_integer_active_ratio", &[], One), "Share of cycles in which integer pipes ran.";
     "FI_PROF_PCIE_TX_BYTES", Gauge, Gpu("gpu_pcie_transmit_bytes_per_second", &[], Whole), "PCIe traffic out with headers in bytes per second.";
     "FI_PROF_PCIE_RX_BYTES", Gauge, Gpu("gpu_pcie_receive_bytes_per_second", &[], Whole), "PCIe traffic in with headers in bytes per second.";
     "FI_PROF_NVLINK_TX_BYTES", Gauge, Gpu("gpu_nvlink_transmit_bytes_per_second", &[], Whole), "NVLink traffic out in bytes per second.";
     "FI_PROF_NVLINK_RX_BYTES", Gauge, Gpu("gpu_nvlink_receive_bytes_per_second", &[], Whole), "NVLink traffic in in bytes per second.";
-    "FI_PROF_C2C_TX_ALL_BYTES", Gauge, Rate(&["gpu_c2c_transmit_bytes_total"], &[], Whole), "Chip-to-chip traffic out in bytes per second.";
-    "FI_PROF_C2C_RX_ALL_BYTES", Gauge, Rate(&["gpu_c2c_receive_bytes_total"], &[], Whole), "Chip-to-chip traffic in in bytes per second.";
+    "FI_PROF_C2C_TX_ALL_BYTES", Gauge, Gpu("gpu_c2c_transmit_bytes_per_second", &[], Whole), "Chip-to-chip traffic out in bytes per second.";
+    "FI_PROF_C2C_RX_ALL_BYTES", Gauge, Gpu("gpu_c2c_receive_bytes_per_second", &[], Whole), "Chip-to-chip traffic in in bytes per second.";
     "FI_PROF_PCIE_TX_BYTES_TOTAL", Counter, Gpu("gpu_pcie_transmit_bytes_total", &[], Whole), "Bytes sent over PCIe.";
     "FI_PROF_PCIE_RX_BYTES_TOTAL", Counter, Gpu("gpu_pcie_receive_bytes_total", &[], Whole), "Bytes received over PCIe.";
 
@@ -263,4 +266,5 @@ static FIELDS: &[Field] = fields! {
     "EXP_XID_ERRORS_TOTAL", Counter, Source::XidTotal, "Xids since the agent started, by xid.";
     "EXP_CLOCK_EVENTS_COUNT", Gauge, Source::ClockEventCount, "Samples within the window in which the clock was held, by reason.";
     "EXP_GPU_HEALTH_STATUS", Gauge, Source::Health, "Health by area: 0 pass, 10 warning, 20 failure.";
+    "EXP_P2P_STATUS", Gauge, Source::P2p, "Whether the GPU can reach another one over NVLink: 0 OK, 1 to 6 why not.";
 };

@@ -34,7 +34,7 @@ same_types! {
     discovery: nvmlDeviceGetCount_v2 nvmlDeviceGetHandleByIndex_v2 nvmlDeviceGetHandleByUUID
         nvmlDeviceGetHandleBySerial nvmlDeviceGetHandleByPciBusId_v2 nvmlDeviceGetIndex
         nvmlDeviceGetName nvmlDeviceGetUUID nvmlDeviceGetSerial nvmlDeviceGetBoardPartNumber
-        nvmlDeviceGetVbiosVersion nvmlDeviceGetInforomImageVersion nvmlDeviceValidateInforom
+        nvmlDeviceGetVbiosVersion nvmlDeviceGetInforomImageVersion nvmlDeviceGetInforomVersion nvmlDeviceValidateInforom
         nvmlDeviceGetPciInfo_v3 nvmlDeviceGetMinorNumber nvmlDeviceGetBrand
         nvmlDeviceGetArchitecture nvmlDeviceGetCudaComputeCapability nvmlDeviceGetNumaNodeId
         nvmlDeviceGetModuleId nvmlDeviceGetGspFirmwareVersion nvmlDeviceGetGspFirmwareMode
@@ -60,7 +60,7 @@ same_types! {
         nvmlSystemGetCudaDriverVersion_v2 nvmlSystemGetProcessName;
     links: nvmlDeviceGetNvLinkState nvmlDeviceGetNvLinkVersion nvmlDeviceGetNvLinkRemotePciInfo_v2
         nvmlDeviceGetNvLinkRemoteDeviceType nvmlDeviceGetNvLinkErrorCounter
-        nvmlDeviceGetGpuFabricInfo nvmlDeviceGetGpuFabricInfoV;
+        nvmlDeviceGetGpuFabricInfo nvmlDeviceGetGpuFabricInfoV nvmlDeviceGetP2PStatus;
     medium: nvmlDeviceGetMemoryInfo nvmlDeviceGetMemoryInfo_v2 nvmlDeviceGetBAR1MemoryInfo
         nvmlDeviceGetEncoderUtilization nvmlDeviceGetDecoderUtilization
         nvmlDeviceGetJpgUtilization nvmlDeviceGetOfaUtilization nvmlDeviceGetTemperatureThreshold

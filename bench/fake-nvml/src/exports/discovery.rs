@@ -4,7 +4,7 @@ use std::ffi::{c_char, c_int, c_uint};
 
 use nvml_wrapper_sys::bindings::{
     nvmlBrandType_t, nvmlDevice_t, nvmlDeviceArchitecture_t, nvmlEnableState_t,
-    nvmlGpuVirtualizationMode_t, nvmlPciInfo_t, nvmlReturn_t,
+    nvmlGpuVirtualizationMode_t, nvmlInforomObject_t, nvmlPciInfo_t, nvmlReturn_t,
 };
 
 use super::{device_functions, put, put_text, text};
@@ -190,6 +190,21 @@ device_functions! {
     nvmlDeviceGetInforomImageVersion(to: *mut c_char, length: c_uint) |device| {
         device.whole()?;
         put_text(to, length, device.gpu.profile.inforom.as_bytes())
+    }
+
+    nvmlDeviceGetInforomVersion(
+        object: nvmlInforomObject_t, to: *mut c_char, length: c_uint
+    ) |device| {
+        device.whole()?;
+        let versions = &device.gpu.profile.inforom_objects;
+        let object = usize::try_from(object).map_err(|_| Code::INVALID_ARGUMENT)?;
+        // DEN, the fourth part, is of no board here.
+        match versions.get(object) {
+            Some(Some(version)) => put_text(to, length, version.as_bytes()),
+            Some(None) => Err(Code::NOT_SUPPORTED),
+            None if object == versions.len() => Err(Code::NOT_SUPPORTED),
+            None => Err(Code::INVALID_ARGUMENT),
+        }
     }
 
     nvmlDeviceValidateInforom() |device| {

@@ -3,14 +3,17 @@
 use std::ffi::{c_uint, c_ulonglong};
 
 use nvml_wrapper_sys::bindings::{
-    nvmlEnableState_t, nvmlGpuFabricInfo_t, nvmlGpuFabricInfo_v2_t, nvmlGpuFabricInfo_v3_t,
-    nvmlGpuFabricInfoV_t, nvmlIntNvLinkDeviceType_t, nvmlNvLinkErrorCounter_t, nvmlPciInfo_t,
+    nvmlDevice_t, nvmlEnableState_t, nvmlGpuFabricInfo_t, nvmlGpuFabricInfo_v2_t,
+    nvmlGpuFabricInfo_v3_t, nvmlGpuFabricInfoV_t, nvmlGpuP2PCapsIndex_t, nvmlGpuP2PStatus_t,
+    nvmlIntNvLinkDeviceType_t, nvmlNvLinkErrorCounter_t, nvmlPciInfo_t,
 };
 
 use super::discovery::fill;
 use super::{device_functions, put, version_word};
 use crate::call::{Device, has};
 use crate::code::Code;
+use crate::gpu::Gpu;
+use crate::handle::{self, Handle};
 use crate::profiles::NvLink;
 use crate::scenario::Fabric;
 
@@ -19,6 +22,8 @@ const SWITCHES: [u32; 4] = [0x03, 0x04, 0x05, 0x06];
 /// `NVML_NVLINK_DEVICE_TYPE_SWITCH`.
 const SWITCH: nvmlIntNvLinkDeviceType_t = 2;
 const GPU: nvmlIntNvLinkDeviceType_t = 0;
+const P2P_OK: nvmlGpuP2PStatus_t = 0;
+const P2P_NOT_SUPPORTED: nvmlGpuP2PStatus_t = 5;
 /// The cluster that all GPUs of the fake are of.
 const CLUSTER: [u8; 16] = *b"fake-nvml-fabric";
 
@@ -95,6 +100,38 @@ device_functions! {
             _ => return Err(Code::INVALID_ARGUMENT),
         };
         put(to, device.state().tally.links[at][place])
+    }
+
+    nvmlDeviceGetP2PStatus(
+        peer: nvmlDevice_t, capability: nvmlGpuP2PCapsIndex_t, to: *mut nvmlGpuP2PStatus_t
+    ) |device| {
+        device.whole()?;
+        let world = device.world;
+        let slot = match handle::of(world.generation, peer) {
+            Some(Handle::Gpu { slot }) if slot < world.gpus.len() => slot,
+            _ => return Err(Code::INVALID_ARGUMENT),
+        };
+        if slot == device.slot {
+            return Err(Code::INVALID_ARGUMENT);
+        }
+        let other = &world.gpus[slot];
+        if let Some(code) = other.broken() {
+            return Err(code);
+        }
+        let status = |gpu: &Gpu| gpu.effects.conditions.p2p_status;
+        if let Some(status) = status(device.gpu).or(status(other)) {
+            return put(to, status);
+        }
+        let links = |gpu: &Gpu| gpu.profile.nvlink.as_ref().map_or(0, |nvlink| nvlink.links);
+        let up = |gpu: &Gpu| (0..links(gpu)).any(|at| !gpu.effects.conditions.nvlink_down.contains(&at));
+        let linked = up(device.gpu) && up(other);
+        put(to, match capability {
+            // Over PCIe alone GPUs read and write, and do no atomics.
+            0 | 1 | 4 => P2P_OK,
+            2 | 3 if linked => P2P_OK,
+            2 | 3 => P2P_NOT_SUPPORTED,
+            _ => return Err(Code::INVALID_ARGUMENT),
+        })
     }
 
     nvmlDeviceGetGpuFabricInfo(to: *mut nvmlGpuFabricInfo_t) |device| {

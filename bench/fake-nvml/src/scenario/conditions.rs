@@ -68,6 +68,8 @@ pub struct Conditions {
     pub sram_threshold: Option<bool>,
     pub nvlink_down: Vec<usize>,
     pub fabric: Option<Fabric>,
+    /// `nvmlGpuP2PStatus_t` of all pairs that the GPU is in.
+    pub p2p_status: Option<u32>,
     /// Field 230.
     pub recovery_action: Option<u32>,
     pub memory_used_mib: Option<f64>,
@@ -184,7 +186,7 @@ impl Conditions {
         later_wins!(self, other: load lost removed code name name_hex persistence ecc_mode
             inforom_corrupt mig mig_off processes clock_factor power_factor heat power_limit pcie
             pcie_replay_rate ecc_rate remap_pending remap_failed remap_banks retired_pending
-            sram_threshold fabric recovery_action memory_used_mib memory_leak);
+            sram_threshold fabric p2p_status recovery_action memory_used_mib memory_leak);
         if let Some(bits) = other.throttle {
             self.throttle = Some(self.throttle.unwrap_or(0) | bits);
         }

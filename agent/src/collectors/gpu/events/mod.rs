@@ -3,7 +3,8 @@
 //! Two threads listen, one to NVML, one to the log; what they see goes through one bounded queue
 //! to the collector's fast tick, which counts an Xid that both told once, writes the numbers and
 //! hands over event records. Everything is counted; of a flood only the first records of a tick
-//! are sent. Nothing here waits for the driver, except [`Events::detach`] for a bounded time.
+//! are sent. Nothing here waits for the driver, except [`Events::wait_detached`] for as long as it
+//! is told to.
 
 mod address;
 mod gpus;
@@ -24,7 +25,7 @@ mod tests;
 use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 pub(super) use self::pci::PciGpu;
 
@@ -93,10 +94,15 @@ impl Events {
         self.listener.attach(library, devices, &self.queue);
     }
 
-    /// Stops using NVML, within three seconds whatever the driver does. False when it does not
-    /// let go: the library is then still referred to.
-    pub(super) fn detach(&mut self) -> bool {
-        self.listener.detach()
+    /// Asks to stop using NVML. Returns at once; the library is referred to until the driver lets
+    /// the listener go.
+    pub(super) fn detach(&mut self) {
+        self.listener.detach();
+    }
+
+    /// Waits until nothing listens any more, not longer than `patience`. True when that is so.
+    pub(super) fn wait_detached(&self, patience: Duration) -> bool {
+        self.listener.wait_detached(patience)
     }
 
     /// Writes what was counted, and hands over what happened since the last time.

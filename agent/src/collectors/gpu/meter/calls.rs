@@ -64,7 +64,7 @@ calls! {
     FieldsFast = Fast("field_values_fast", POWER);
     Utilization = Fast("utilization", UTILIZATION);
     ClockSm = Fast("clock_sm", CLOCK);
-    ClockMemory = Fast("clock_memory", CLOCK);
+    ClockMemory = Medium("clock_memory", CLOCK);
     ClocksEvent = Fast("clocks_event_reasons", CLOCKS_EVENT);
     Temperature = Fast("temperature", TEMPERATURE);
     PowerUsage = Fast("power_usage", POWER);
@@ -110,5 +110,6 @@ calls! {
     Inforom = Slow("inforom", INFOROM_VALID);
     License = Slow("license", VGPU_LICENSED);
     LinkInfo = Slow("nvlink_info", NVLINK_INFO);
+    P2pStatus = Slow("p2p_status", P2P_STATUS);
     MigScan = Slow("mig_scan", MIG_INFO);
 }

@@ -68,6 +68,11 @@ impl Code {
         }
     }
 
+    /// The name as words, for people: "no permission".
+    pub(in crate::collectors::gpu) fn words(self) -> String {
+        self.name().replace('_', " ")
+    }
+
     /// The GPU, the driver or the library cannot do it: asking again soon is a waste.
     pub(in crate::collectors::gpu) fn is_unsupported(self) -> bool {
         matches!(

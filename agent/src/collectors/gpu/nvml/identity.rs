@@ -51,6 +51,20 @@ impl Library {
         text(|buffer, _| call!(self, nvmlDeviceGetGspFirmwareVersion(self.device(device), buffer)))
     }
 
+    /// The version of a part of the InfoROM, as `nvmlInforomObject_t` numbers them.
+    ///
+    /// # Errors
+    /// NVML's code; not supported where the board has no such part.
+    pub(in crate::collectors::gpu) fn inforom_object_version(
+        &self,
+        device: Handle,
+        object: u32,
+    ) -> Result<String, Code> {
+        text(|buffer, length| {
+            call!(self, nvmlDeviceGetInforomVersion(self.device(device), object, buffer, length))
+        })
+    }
+
     /// The PCI address as the kernel writes it: "0000:3b:00.0".
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! NVLinks one by one, for what has no field.
+//! NVLinks one by one, for what has no field, and whether GPUs can reach each other.
 
 #![allow(unsafe_code, reason = "NVML is a C library")]
 
@@ -47,6 +47,23 @@ impl Library {
         let mut pci: nvml_wrapper_sys::bindings::nvmlPciInfo_t = unsafe { std::mem::zeroed() };
         call!(self, nvmlDeviceGetNvLinkRemotePciInfo_v2(self.device(device), link, &raw mut pci))?;
         Ok(super::identity::pci_address(&until_nul(&pci.busId.map(i8::cast_unsigned))))
+    }
+
+    /// Whether a GPU can reach another one (`nvmlGpuP2PStatus_t`), in one way
+    /// (`nvmlGpuP2PCapsIndex_t`).
+    ///
+    /// # Errors
+    /// NVML's code, which may be about either of them.
+    pub(in crate::collectors::gpu) fn p2p_status(
+        &self,
+        device: Handle,
+        peer: Handle,
+        capability: u32,
+    ) -> Result<u32, Code> {
+        let mut status = 0;
+        let (device, peer) = (self.device(device), self.device(peer));
+        call!(self, nvmlDeviceGetP2PStatus(device, peer, capability, &raw mut status))?;
+        Ok(status)
     }
 
     /// What is at the other end: "gpu", "switch", "npu".

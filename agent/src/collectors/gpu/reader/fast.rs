@@ -1,4 +1,4 @@
-//! The fast tier: six calls.
+//! The fast tier: five calls.
 
 use super::{Reader, set_clock, set_percent};
 use crate::collectors::gpu::meter::{Call, Told};
@@ -52,8 +52,6 @@ impl Reader {
 
         let told = meter.call(Call::ClockSm, || library.clock(device, SM));
         set_clock(rows, &m::CLOCK, "sm", told);
-        let told = meter.call(Call::ClockMemory, || library.clock(device, MEMORY));
-        set_clock(rows, &m::CLOCK, "memory", told);
 
         let told = meter.call(Call::ClocksEvent, || library.clocks_event_reasons(device));
         if let Some(mask) = told.series(|mask| mask) {

@@ -10,11 +10,13 @@ use crate::sample::Metric;
 
 /// GPM's ids (`nvmlGpmMetricId_t`) and the series that they are: shares in percent first, then
 /// traffic in MiB/s.
-const OF_GPU: [(u32, &Metric); 16] = [
+const OF_GPU: [(u32, &Metric); 18] = [
     (1, &m::GRAPHICS_ACTIVE),
     (2, &m::SM_ACTIVE),
     (3, &m::SM_OCCUPANCY),
+    (4, &m::INTEGER_ACTIVE),
     (5, &m::TENSOR_ACTIVE),
+    (6, &m::TENSOR_DFMA_ACTIVE),
     (7, &m::TENSOR_HMMA_ACTIVE),
     (9, &m::TENSOR_IMMA_ACTIVE),
     (10, &m::DRAM_ACTIVE),

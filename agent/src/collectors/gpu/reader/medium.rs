@@ -1,7 +1,8 @@
 //! The medium tier: memory, errors, links, performance monitoring, MIG devices, and how the
 //! reading itself goes.
 
-use super::{Output, Reader, set_bytes, set_percent};
+use super::fast::MEMORY;
+use super::{Output, Reader, set_bytes, set_clock, set_percent};
 use crate::collectors::gpu::meter::{Call, Told};
 use crate::collectors::gpu::metrics as m;
 use crate::collectors::gpu::nvml::{Fabric, Instance, Memory};
@@ -22,6 +23,9 @@ impl Reader {
         let rows = &mut out.rows;
         medium.read(meter, library, device, rows);
         set_memory(rows, meter.call(Call::Memory, || library.memory(device)));
+        // It changes with the P-state only, unlike the SM's.
+        let told = meter.call(Call::ClockMemory, || library.clock(device, MEMORY));
+        set_clock(rows, &m::CLOCK, "memory", told);
         let told = meter.call(Call::Encoder, || library.encoder(device));
         set_percent(rows, &m::ENCODER_UTILIZATION, &[], told);
         let told = meter.call(Call::Decoder, || library.decoder(device));

@@ -4,6 +4,7 @@ mod fast;
 mod gpm;
 mod medium;
 mod mig;
+mod peers;
 mod processes;
 mod slow;
 
@@ -23,6 +24,8 @@ use crate::sample::Metric;
 
 use gpm::Performance;
 use mig::Mig;
+pub(super) use peers::Peer;
+use peers::Peers;
 use processes::Processes;
 
 /// What all readers of a collector share.
@@ -85,6 +88,7 @@ pub(super) struct Reader {
     slow: FieldSet,
     performance: Performance,
     pub(super) mig: Mig,
+    peers: Peers,
     processes: Processes,
     rare: slow::Rare,
     rejected: u64,
@@ -151,6 +155,7 @@ impl Reader {
             slow: FieldSet::new(Call::FieldsSlow, super::fields::slow(product), numbering),
             performance: Performance::default(),
             mig: Mig::default(),
+            peers: Peers::default(),
             processes: Processes::default(),
             rare: slow::Rare::default(),
             identity,

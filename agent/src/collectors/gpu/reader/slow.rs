@@ -70,6 +70,7 @@ impl Reader {
         self.read_links(rows);
         self.read_processes(out);
         self.read_rare(out);
+        self.read_peers(out);
         for metric in self.meter.forbidden() {
             let text = |text: &str| text.to_owned();
             let labels = vec![("metric", text(metric.name)), ("reason", text("no permission"))];
@@ -215,6 +216,15 @@ fn set_sram(rows: &mut Rows, told: Told<Sram>) {
         for (error, count) in errors {
             let count = count.filter(|count| *count != u64::MAX).map(bytes);
             rows.set(&m::SRAM_ERRORS, &[("error", error), ("counter", counter)], count);
+        }
+        // The same as one more place, where no field tells it.
+        let uncorrected = counts.and_then(|c| c.parity.checked_add(c.secded));
+        for (error, count) in
+            [("corrected", counts.map(|c| c.corrected)), ("uncorrected", uncorrected)]
+        {
+            let count = count.filter(|count| *count != u64::MAX).map(bytes);
+            let labels = [("error", error), ("counter", counter), ("location", "sram")];
+            rows.set(&m::ECC_LOCATION_ERRORS, &labels, count);
         }
     }
     let exceeded = sram.map(|s| f64::from(u8::from(s.exceeded)));

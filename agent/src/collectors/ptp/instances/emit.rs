@@ -31,6 +31,9 @@ pub(crate) fn instance(instance: &mut Instance, batch: &mut Batch, now: Duration
     reachability(instance, batch);
     clock(instance, batch, now, clocks);
     master(instance, batch);
+    if instance.down.is_some() {
+        return;
+    }
     let name = instance.target.name.as_str();
     for ((port, labels), history) in
         instance.readings.ports.iter().zip(&instance.labels.ports).zip(&instance.ports)

@@ -10,14 +10,14 @@ mod labels;
 mod processes;
 mod readings;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use discovery::Discovery;
 pub(super) use events::{Subject, event, name, severity};
 use instance::Instance;
 use processes::Processes;
 
-use super::clocks::{Clocks, UtcOffset};
+use super::clocks::{Clocks, Daemons, Phc2sysSource, UtcOffset};
 use super::config::PtpConfig;
 use super::state::State;
 use crate::collectors::Paths;
@@ -26,6 +26,9 @@ use crate::sample::Batch;
 /// An instance that is not found any more is told to be down for so long.
 const LINGER: Duration = Duration::from_secs(600);
 const MOST_INSTANCES: usize = 32;
+/// After this long, those that did not answer last time are not waited for again in this tick:
+/// they must not make the collector look stalled.
+const LONGEST_POLL: Duration = Duration::from_secs(2);
 
 /// All of them, and the processes beside them.
 pub(crate) struct Instances {
@@ -33,6 +36,8 @@ pub(crate) struct Instances {
     paths: Paths,
     discovery: Discovery,
     processes: Processes,
+    /// What sets the system clock by a PHC.
+    phc2sys: Option<Phc2sysSource>,
     list: Vec<Instance>,
     looked_at: Option<Duration>,
     /// One was lost since it was last looked for them.
@@ -47,6 +52,7 @@ impl Instances {
             processes: Processes::new(&paths.proc),
             config: config.clone(),
             paths: paths.clone(),
+            phc2sys: None,
             list: Vec::new(),
             looked_at: None,
             lost: false,
@@ -60,9 +66,11 @@ impl Instances {
         if self.looked_at.is_none_or(due) {
             self.refresh(now);
         }
+        let start = Instant::now();
         for instance in &mut self.list {
             let was_lost = instance.is_lost();
-            instance.poll(now, self.config.slow_interval, clocks);
+            let is_late = start.elapsed() > LONGEST_POLL;
+            instance.poll(now, self.config.slow_interval, clocks, is_late);
             self.lost |= instance.is_lost() && !was_lost;
         }
     }
@@ -77,6 +85,8 @@ impl Instances {
     fn refresh(&mut self, now: Duration) {
         self.processes.scan(now, std::mem::take(&mut self.lost) || self.looked_at.is_none());
         self.looked_at = Some(now);
+        let mut phc2sys = self.processes.named("phc2sys");
+        self.phc2sys = phc2sys.find_map(|process| Phc2sysSource::parse(&process.arguments));
         for instance in &mut self.list {
             instance.missing_since.get_or_insert(now);
         }
@@ -128,6 +138,23 @@ impl Instances {
     /// The states that are known.
     pub(crate) fn states(&self) -> impl Iterator<Item = State> {
         self.list.iter().filter_map(|instance| instance.machine.state())
+    }
+
+    /// What runs besides, as far as it matters to how clocks are read.
+    #[must_use]
+    pub(crate) fn daemons(&self, clocks: &Clocks) -> Daemons {
+        let runs = |name| self.processes.named(name).next().is_some();
+        let phc2sys_source = match &self.phc2sys {
+            Some(Phc2sysSource::Phc(index)) => Some(*index),
+            Some(Phc2sysSource::Netdev(name)) => clocks.phc_of_netdev(name),
+            Some(Phc2sysSource::Automatic) => {
+                let mut phcs = self.list.iter().filter_map(Instance::phc);
+                phcs.next().filter(|first| phcs.all(|phc| phc == *first))
+            }
+            None => None,
+        };
+        let phc2sys = self.phc2sys.is_some();
+        Daemons { phc2sys, phc2sys_source, ts2phc: runs("ts2phc"), gpsd: runs("gpsd") }
     }
 
     /// TAI minus UTC as the first that knows has it.

@@ -1,4 +1,4 @@
-//! The driver's own counters of losses (`ethtool -S`), as far as [`counters`] knows them.
+//! The driver's own counters of losses (`ethtool -S`), as far as `counters` knows them.
 //!
 //! The kernel takes the lock of all networking, and some drivers ask their firmware, so this is
 //! read with a back-off. Names are asked for again when their number changes.

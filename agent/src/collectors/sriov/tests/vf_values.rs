@@ -86,10 +86,18 @@ fn representor_counts_from_the_switchs_side() {
     tree.write(&representor.join("statistics/tx_bytes"), "900\n");
     let pf = scan(&tree);
     assert_eq!(pf.name, "ens1f0np0", "the representor is not the function's own");
+    let again = inventory::scan(&tree.sys(), std::slice::from_ref(&pf), &mut Reader::default());
+    assert_eq!(again, std::slice::from_ref(&pf));
     let rows = rows(&pf, None);
     assert!(has(&rows, "sriov_vf_representor_up  0"), "{rows:?}");
     assert!(has(&rows, "sriov_vf_receive_bytes_total  900"));
     assert!(has(&rows, "sriov_vf_transmit_bytes_total  100"));
+
+    // It gets another name, and its function another representor.
+    std::fs::rename(&representor, representor.with_file_name("other")).unwrap();
+    let again = inventory::scan(&tree.sys(), &[pf], &mut Reader::default());
+    let found = again[0].vfs[0].representor.as_ref().map(|netdev| netdev.name.as_str());
+    assert_eq!((again[0].name.as_str(), found), ("ens1f0np0", Some("other")));
 }
 
 #[test]

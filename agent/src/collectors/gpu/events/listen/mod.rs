@@ -1,7 +1,7 @@
 //! Waits for the driver's events on a thread of its own.
 //!
-//! The driver can hang in any of these calls, so nobody waits for the thread longer than
-//! [`DETACH`]; one that hangs is left behind and says nothing when it comes back. A wait is cut
+//! The driver can hang in any of these calls, so nobody has to wait for the thread; one that
+//! hangs is left behind and says nothing when it comes back. A wait is cut
 //! into slices, which bounds how long letting go takes. Errors are answered by a new set after a
 //! pause that grows; the thread never spins. A GPU that cannot be listened to does not keep the
 //! others from it.
@@ -20,8 +20,6 @@ use self::thread::Thread;
 use super::queue::{Gpu, Queue};
 use crate::collectors::gpu::nvml::{Handle, Library};
 
-/// Letting go takes no longer, whatever the driver does.
-const DETACH: Duration = Duration::from_secs(3);
 /// Threads at most, those included that hang in the driver or have not yet let go.
 const THREADS: usize = 4;
 const STACK_BYTES: usize = 512 << 10;
@@ -37,6 +35,8 @@ pub(super) struct Device {
 #[derive(Default)]
 pub(super) struct Listener {
     control: Option<Arc<Control>>,
+    /// The thread that was last asked to let go.
+    leaving: Option<Arc<Control>>,
     threads: Arc<AtomicUsize>,
     /// What to listen to once there is a thread to be had.
     waiting: Option<(Arc<Library>, Vec<Device>)>,
@@ -81,7 +81,7 @@ impl Control {
 impl Listener {
     /// Listens to these GPUs and to no others; what another thread still hears is not told.
     pub(super) fn attach(&mut self, library: &Arc<Library>, gpus: Vec<Device>, queue: &Arc<Queue>) {
-        self.leave();
+        self.detach();
         if !gpus.is_empty() {
             self.waiting = Some((Arc::clone(library), gpus));
             self.start_waiting(queue);
@@ -113,26 +113,28 @@ impl Listener {
         }
     }
 
-    /// Lets go of the set and the library. Returns when that is done, or after [`DETACH`] with
-    /// false when the driver does not let the thread go.
-    pub(super) fn detach(&mut self) -> bool {
-        let Some(control) = self.leave() else { return true };
-        let mut state = control.state.lock();
-        control.changed.wait_while_for(&mut state, |state| !state.done, DETACH);
-        state.done
+    /// Asks the thread to let go of the set and the library, and returns at once.
+    pub(super) fn detach(&mut self) {
+        self.waiting = None;
+        if let Some(control) = self.control.take() {
+            control.stop();
+            self.leaving = Some(control);
+        }
     }
 
-    fn leave(&mut self) -> Option<Arc<Control>> {
-        self.waiting = None;
-        let control = self.control.take()?;
-        control.stop();
-        Some(control)
+    /// Waits until the thread that was asked last has let go, not longer than `patience`. True
+    /// when it has.
+    pub(super) fn wait_detached(&self, patience: Duration) -> bool {
+        let Some(control) = &self.leaving else { return true };
+        let mut state = control.state.lock();
+        control.changed.wait_while_for(&mut state, |state| !state.done, patience);
+        state.done
     }
 }
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        self.leave();
+        self.detach();
     }
 }
 

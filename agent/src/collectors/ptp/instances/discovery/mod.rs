@@ -91,13 +91,21 @@ impl Discovery {
         self.take_read_only(&mut found);
         let mut targets: Vec<Target> = Vec::new();
         for Found { mut target, .. } in found {
-            if targets.iter().any(|other| other.name == target.name) {
-                let socket = target.sockets.last().map(|path| path.display().to_string());
-                target.name = socket.unwrap_or_default();
+            let taken = |name: &str| targets.iter().any(|other| other.name == name);
+            if taken(&target.name) {
+                target.name = self.other_name(&target, taken);
             }
             targets.push(target);
         }
         targets
+    }
+
+    /// A name for one whose own is taken: its socket, if that stays when it is started anew.
+    fn other_name(&self, target: &Target, taken: impl Fn(&str) -> bool) -> String {
+        let socket = target.sockets.last().filter(|path| !path.starts_with(&self.paths.proc));
+        let socket = socket.map(|path| path.display().to_string());
+        let numbers = (2..).map(|number| format!("{}-{number}", target.name));
+        socket.into_iter().chain(numbers).find(|name| !taken(name)).unwrap_or_default()
     }
 
     fn configured(&self, instance: &InstanceConfig) -> Target {

@@ -150,6 +150,18 @@ fn process_in_a_container_is_asked_in_its_own_file_system() {
 }
 
 #[test]
+fn processes_of_one_name_are_told_apart() {
+    let mut node = NodeRoot::new();
+    for (pid, pod) in [(7, "a"), (8, "b"), (9, "c")] {
+        node.socket(&format!("{pod}/var/run/ptp4l"));
+        node.file(&format!("{pod}/etc/ptp4l.conf"), "[global]\n[eth0]\n");
+        node.process(pid, "ptp4l -f /etc/ptp4l.conf", pod);
+    }
+    let names: Vec<_> = node.found().into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["ptp4l", "ptp4l-2", "ptp4l-3"]);
+}
+
+#[test]
 fn process_without_a_socket_is_told_and_not_left_out() {
     let node = NodeRoot::new();
     node.process(7, "ptp4l -i eth0 -s", ".");
