@@ -236,3 +236,20 @@ fn applications_are_left_alone_if_so_configured() {
     };
     assert_eq!((failures(true), failures(false)), (1, 0));
 }
+
+#[test]
+fn functions_are_looked_for_every_15_s_or_when_the_kernel_tells_of_another_number() {
+    let (tree, kernel) = node(2);
+    let config =
+        SriovConfig { vf_interval: std::time::Duration::from_secs(5), ..SriovConfig::default() };
+    let mut collector = sriov_with(&config, tree.root(), &kernel);
+    tick(&mut collector, 1);
+    tree.bind(&vf_address(0), "vfio-pci");
+    let told: Vec<_> = (0..4).map(|_| tick(&mut collector, 1).told().len()).collect();
+    assert_eq!(told, [0, 0, 1, 0]);
+    tree.vf(PCI, 2, &vf_address(2), "iavf");
+    tell(&kernel, (0..3).map(BuiltVf::counting).collect(), 2);
+    assert_eq!(tick(&mut collector, 1).told(), Vec::<String>::new());
+    let changed = format!("sriov.numvfs_changed pf=ens1 pci={PCI} from=2 to=3");
+    assert_eq!(tick(&mut collector, 1).told(), [changed]);
+}

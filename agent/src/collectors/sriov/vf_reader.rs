@@ -218,6 +218,11 @@ impl VfReader {
         self.vfs.iter().find(|vf| vf.number == number)
     }
 
+    /// How many were last told of.
+    pub(super) fn count(&self) -> usize {
+        self.vfs.len()
+    }
+
     /// Whether it was told at this tick.
     pub(super) const fn is_fresh(&self) -> bool {
         self.fresh
