@@ -4,40 +4,13 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod counting;
 mod gpu_support;
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use fake_nvml::scenario::{Gpu, Load, Scenario};
 use gpu_support::{conditions, count};
 use sextant_agent::collectors::Collector;
 use sextant_agent::sample::Batch;
-
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-static BYTES: AtomicI64 = AtomicI64::new(0);
-
-#[expect(unsafe_code, reason = "an allocator is unsafe to implement")]
-// SAFETY: everything is passed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        BYTES.fetch_add(i64::try_from(layout.size()).unwrap_or(0), Ordering::Relaxed);
-        // SAFETY: the caller keeps alloc's contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        BYTES.fetch_sub(i64::try_from(layout.size()).unwrap_or(0), Ordering::Relaxed);
-        // SAFETY: the block came from `alloc` above, which is System's.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// Ticks of the fast tier; the slower ones come along at their pace.
 const TICKS: u32 = 100_000;
@@ -52,12 +25,12 @@ fn steady_fast_tick_allocates_nothing_and_long_runs_take_no_more_memory() {
     let mut tick = |tier: usize| {
         node.advance(0.5);
         let batch = &mut batches[tier];
-        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        let before = counting::allocations();
         batch.begin();
         node.gpu.collect(tier, batch).unwrap();
         let values = batch.finish("gpu", 1000).values.len();
         assert!(values > 60 || tier != 0, "{values}");
-        ALLOCATIONS.load(Ordering::Relaxed) - before
+        counting::allocations() - before
     };
     let mut run = |ticks: u32| {
         let mut with_allocations = 0;
@@ -73,11 +46,11 @@ fn steady_fast_tick_allocates_nothing_and_long_runs_take_no_more_memory() {
         with_allocations
     };
     run(3000);
-    let bytes = BYTES.load(Ordering::Relaxed);
+    let bytes = counting::bytes();
     let with_allocations = run(TICKS);
     // The fake library is another allocator's; what is left is the tick after a slower tier has
     // found something new, and a second look at all GPUs every five minutes.
     assert!(with_allocations < TICKS / 400, "{with_allocations} of {TICKS} ticks allocate");
-    let grown = BYTES.load(Ordering::Relaxed) - bytes;
+    let grown = counting::bytes() - bytes;
     assert!(grown < 64 << 10, "{grown} bytes more");
 }

@@ -3,41 +3,15 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod counting;
 mod ptp_support;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::time::Duration;
 
 use fake_node::ptp4l::{Fake, MASTER, SLAVE, State};
 use ptp_support::paths;
 use sextant_agent::collectors::ptp::{Ptp, PtpConfig};
 use sextant_agent::sample::Batch;
-
-struct Counting;
-
-thread_local! {
-    /// Allocations of this thread: the fakes and the harness have theirs.
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-#[expect(unsafe_code, reason = "an allocator is unsafe to implement")]
-// SAFETY: everything is passed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller keeps alloc's contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: the block came from `alloc` above, which is System's.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn steady_tick_allocates_nothing() {
@@ -58,11 +32,11 @@ fn steady_tick_allocates_nothing() {
     let mut batches = [Batch::default(), Batch::default()];
     let mut tick = |now: Duration, tier: usize| {
         let batch = &mut batches[tier];
-        let before = ALLOCATIONS.get();
+        let before = counting::of_this_thread();
         batch.begin();
         ptp.collect_at(now, tier, batch).unwrap();
         let values = batch.finish("ptp", 1000).values.len();
-        (values, ALLOCATIONS.get() - before)
+        (values, counting::of_this_thread() - before)
     };
     let second = Duration::from_secs(1);
     let mut allocations = Vec::new();

@@ -3,8 +3,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+mod counting;
+
 use std::io::Write;
 use std::net::{TcpListener, UdpSocket};
 use std::path::Path;
@@ -14,31 +14,6 @@ use sextant_agent::collectors::Paths;
 use sextant_agent::collectors::ptp::PtpConfig;
 use sextant_agent::collectors::ptp::clocks::{Clocks, ClocksConfig, Daemons, UtcOffset};
 use sextant_agent::sample::Batch;
-
-struct Counting;
-
-thread_local! {
-    /// Allocations of this thread: the daemons and the harness have theirs.
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-#[expect(unsafe_code, reason = "an allocator is unsafe to implement")]
-// SAFETY: everything is passed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: the caller keeps alloc's contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: the block came from `alloc` above, which is System's.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 /// A chronyd with an empty report.
 fn chronyd() -> String {
@@ -70,11 +45,11 @@ fn steady_tick_of_the_clocks_allocates_nothing() {
     let mut now = Instant::now();
     let mut tick = || {
         now += Duration::from_secs(1);
-        let before = ALLOCATIONS.get();
+        let before = counting::of_this_thread();
         batch.begin();
         clocks.collect_at(&mut batch, UtcOffset(Some(37)), now);
         let values = batch.finish("ptp", 1000).values.len();
-        (values, ALLOCATIONS.get() - before)
+        (values, counting::of_this_thread() - before)
     };
     tick();
     let mut gpsd = gpsd.accept().unwrap().0;

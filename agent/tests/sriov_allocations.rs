@@ -3,38 +3,14 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod counting;
 mod sriov_support;
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use fake_node::kernel::{BuiltPf, BuiltVf, FakeKernel};
 use fake_node::tree::Tree;
 use sextant_agent::collectors::Collector;
 use sextant_agent::sample::Batch;
 use sriov_support::sriov;
-
-struct Counting;
-
-static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-#[expect(unsafe_code, reason = "an allocator is unsafe to implement")]
-// SAFETY: everything is passed on to the system's allocator as it came.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        // SAFETY: the caller keeps alloc's contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
-        // SAFETY: the block came from `alloc` above, which is System's.
-        unsafe { System.dealloc(block, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
 
 #[test]
 fn steady_tick_of_the_fast_tier_with_128_virtual_functions_allocates_nothing() {
@@ -53,11 +29,11 @@ fn steady_tick_of_the_fast_tier_with_128_virtual_functions_allocates_nothing() {
 
     let mut batch = Batch::default();
     let mut tick = || {
-        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        let before = counting::allocations();
         batch.begin();
         sriov.collect(0, &mut batch).unwrap();
         let values = batch.finish("sriov", 1000).values.len();
-        (values, ALLOCATIONS.load(Ordering::Relaxed) - before)
+        (values, counting::allocations() - before)
     };
     let (values, first) = tick();
     assert!(values == 11 && first > 0, "{values} values, {first} allocations");

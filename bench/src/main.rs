@@ -38,6 +38,9 @@ enum Command {
     /// The agent on a node that is made up; `overhead` starts it.
     #[command(name = overhead::STAND_IN, hide = true)]
     AgentWithFakes(overhead::telco::stand_in::Arguments),
+    /// Counts allocations of the collectors on such a node; `overhead` starts it.
+    #[command(name = overhead::allocations::COUNT, hide = true)]
+    CountAllocations(overhead::allocations::Arguments),
 }
 
 #[derive(Subcommand)]
@@ -56,6 +59,9 @@ fn main() -> ExitCode {
         Command::Measure(measure) => run(measure).map(Some),
         Command::AgentWithFakes(arguments) => {
             overhead::telco::stand_in::run(&arguments).map(|()| None)
+        }
+        Command::CountAllocations(arguments) => {
+            overhead::allocations::run(&arguments).map(|()| None)
         }
     };
     let (report, wrong) = match outcome {

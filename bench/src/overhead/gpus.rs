@@ -14,7 +14,9 @@ use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 
 use super::agent::{self, Subject};
-use super::{Arguments, Meter, Round, SETTLE, WARM_UP_MS, WARM_UP_ROUNDS, durations, figures};
+use super::{
+    Arguments, Meter, Round, SETTLE, WARM_UP_MS, WARM_UP_ROUNDS, allocations, durations, figures,
+};
 use crate::aggregator::{self, Aggregator};
 use crate::progress;
 use crate::report::{Report, Row};
@@ -74,6 +76,8 @@ pub(super) async fn run(number: u32, arguments: &Arguments) -> anyhow::Result<Re
     agent.alive()?;
     agent.stop().await?;
     aggregator.stop().await?;
+    let environment = [("FAKE_NVML_SCENARIO", scenario.path().as_os_str())];
+    let allocations = allocations::count(dir.path(), None, &environment).await?;
 
     let millis = u64::try_from(end_ms - start_ms).context("the clock was set back")?;
     let seconds = Duration::from_millis(millis).as_secs_f64();
@@ -87,6 +91,7 @@ pub(super) async fn run(number: u32, arguments: &Arguments) -> anyhow::Result<Re
     let rate = |of: fn(&Stats) -> u64| of(&after).saturating_sub(of(&before)) as f64 / counted;
     let per_gpu = |stats: &Stats| stats.gpus.values().map(|gpu| gpu.calls).sum::<u64>();
     own.count("gpus", u64::from(number))
+        .count("allocations_per_steady_fast_tick", allocations)
         .set("nvml_calls_per_gpu_and_minute", rate(per_gpu) * 60.0 / f64::from(number))
         .set("nvml_percent_of_core", rate(|stats| stats.nanos) / 1e7);
     Ok(Report { bench: "overhead", seconds, rows: vec![Row { system, figures: own }], notes: &[] })

@@ -11,6 +11,7 @@
 //! beside these.
 
 mod agent;
+pub(crate) mod allocations;
 mod gpus;
 mod node_exporter;
 pub(crate) mod telco;

@@ -16,7 +16,9 @@ use tokio_util::task::TaskTracker;
 
 use self::node::Node;
 use super::agent::{self, Collected, Subject};
-use super::{Arguments, Meter, Round, SETTLE, WARM_UP_MS, WARM_UP_ROUNDS, durations, figures};
+use super::{
+    Arguments, Meter, Round, SETTLE, WARM_UP_MS, WARM_UP_ROUNDS, allocations, durations, figures,
+};
 use crate::aggregator::{self, Aggregator};
 use crate::progress;
 use crate::report::{Report, Row};
@@ -83,6 +85,8 @@ pub(super) async fn run(size: Size, arguments: &Arguments) -> anyhow::Result<Rep
     agent.alive()?;
     agent.stop().await?;
     aggregator.stop().await?;
+    let kernel = node.kernel_socket();
+    let allocations = allocations::count(dir.path(), Some(&kernel), &[]).await?;
     check(&all, size)?;
 
     let millis = u64::try_from(end_ms - start_ms).context("the clock was set back")?;
@@ -99,6 +103,7 @@ pub(super) async fn run(size: Size, arguments: &Arguments) -> anyhow::Result<Rep
         .set("vf_interval_seconds", arguments.vf_interval.max(interval).as_secs_f64())
         .set("ptp4l_requests_per_minute", per_minute(after.ptp4l - before.ptp4l))
         .set("netlink_requests_per_minute", per_minute(after.netlink - before.netlink))
+        .count("allocations_per_steady_fast_tick", allocations)
         .set("errors", errors(&all));
     let system = concat!("sextant-agent ", env!("CARGO_PKG_VERSION")).to_owned();
     Ok(Report {

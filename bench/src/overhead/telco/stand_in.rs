@@ -56,14 +56,7 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
     sextant_agent::malloc::share_one_arena();
     let mut config = Config::load(Some(&arguments.config))?;
-    let sriov = config.collectors.sriov.clone();
-    config.collectors.sriov.enabled = false;
-    let mut collectors: Vec<Box<dyn Collector>> = Vec::new();
-    if sriov.enabled {
-        let pods = Arc::new(Attribution::new(config.paths.proc.clone()));
-        let kernel = kernel(&arguments.kernel);
-        collectors.push(Box::new(Sriov::with_kernel(&sriov, &config.paths, &pods, kernel)));
-    }
+    let collectors = collectors(&mut config, &arguments.kernel);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let traces = sextant_proto::logging::start(&config.log, "sextant-agent")?;
@@ -76,6 +69,18 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<()> {
         traces.finish().await;
         outcome.map(|_| ())
     })
+}
+
+/// The collectors that the configuration's own cannot stand for: those that talk to the kernel.
+pub(crate) fn collectors(config: &mut Config, kernel: &std::path::Path) -> Vec<Box<dyn Collector>> {
+    let sriov = config.collectors.sriov.clone();
+    config.collectors.sriov.enabled = false;
+    if !sriov.enabled {
+        return Vec::new();
+    }
+    let pods = Arc::new(Attribution::new(config.paths.proc.clone()));
+    let kernel = self::kernel(kernel);
+    vec![Box::new(Sriov::with_kernel(&sriov, &config.paths, &pods, kernel))]
 }
 
 fn kernel(path: &std::path::Path) -> Kernel {
