@@ -162,6 +162,21 @@ impl Severity {
         }
     }
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PositionRequest {
+    #[prost(string, tag = "1")]
+    pub cluster: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub spool_id: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PositionResponse {
+    /// 0 when nothing of the spool was ever stored here.
+    #[prost(uint64, tag = "1")]
+    pub committed_seq: u64,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PushRequest {
     #[prost(oneof = "push_request::Message", tags = "1, 2, 3")]
@@ -440,6 +455,33 @@ pub mod telemetry_ingest_client {
                 .insert(GrpcMethod::new("sextant.v1.TelemetryIngest", "Push"));
             self.inner.streaming(req, path, codec).await
         }
+        /// How much of a spool is on this aggregator's disk. It ends a stream of that spool first and
+        /// answers when all that came on it is stored: an agent that goes to another aggregator asks
+        /// it, so that nothing is stored by both.
+        pub async fn position(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PositionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PositionResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sextant.v1.TelemetryIngest/Position",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sextant.v1.TelemetryIngest", "Position"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -467,6 +509,16 @@ pub mod telemetry_ingest_server {
             &self,
             request: tonic::Request<tonic::Streaming<super::PushRequest>>,
         ) -> std::result::Result<tonic::Response<Self::PushStream>, tonic::Status>;
+        /// How much of a spool is on this aggregator's disk. It ends a stream of that spool first and
+        /// answers when all that came on it is stored: an agent that goes to another aggregator asks
+        /// it, so that nothing is stored by both.
+        async fn position(
+            &self,
+            request: tonic::Request<super::PositionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PositionResponse>,
+            tonic::Status,
+        >;
     }
     /// Agents push to it. Delivery is at least once on the road and exactly once in the store:
     /// (cluster, node, spool_id, seq) is committed in the same transaction as the data.
@@ -588,6 +640,51 @@ pub mod telemetry_ingest_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sextant.v1.TelemetryIngest/Position" => {
+                    #[allow(non_camel_case_types)]
+                    struct PositionSvc<T: TelemetryIngest>(pub Arc<T>);
+                    impl<
+                        T: TelemetryIngest,
+                    > tonic::server::UnaryService<super::PositionRequest>
+                    for PositionSvc<T> {
+                        type Response = super::PositionResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PositionRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TelemetryIngest>::position(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PositionSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)
