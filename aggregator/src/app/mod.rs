@@ -29,6 +29,7 @@ use self::grpc::Services;
 use self::tls::TlsListener;
 use crate::api::grpc::QueryService;
 use crate::api::http::{Http, router};
+use crate::api::rules::RulesService;
 use crate::auth::Authority;
 use crate::catalog::Catalog;
 use crate::config::{Config, TlsConfig};
@@ -134,7 +135,8 @@ impl App {
             stop: stop.clone(),
         };
         let (reporter, grpc_health) = tonic_health::server::health_reporter();
-        let services = Services { health: grpc_health, ingest, query };
+        let rules = RulesService::new(parts.queries.clone(), tasks.clone());
+        let services = Services { health: grpc_health, ingest, query, rules };
         let server = grpc::serve(&config.tls, &authority, services, listener, stop.clone())?;
         let grpc_task = tasks.spawn(server);
         let pages = Http {

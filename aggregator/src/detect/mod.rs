@@ -28,7 +28,7 @@ use sextant_proto::v1::{self, Event, Severity};
 use crate::series::{NodeId, NodeKey, NodeLayout};
 
 pub use robust_z::{RobustZ, RobustZConfig};
-pub use rules::{Rules, RulesError};
+pub use rules::{Rules, RulesError, lint};
 pub use stale::Stale;
 pub use subject::{Entity, Subject, SubjectId};
 

@@ -43,7 +43,7 @@ impl Book {
         report.info_metric.as_deref().or_else(|| self.info.get(entity).map(String::as_str))
     }
 
-    fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+    pub(super) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
         let samples = self.rules.iter().map(|r| &r.report.name);
         samples.chain(self.events.iter().map(|r| &r.report.name))
     }
@@ -93,7 +93,7 @@ pub(super) fn load(files: &[(String, String)]) -> Result<Book, RulesError> {
     Ok(book)
 }
 
-fn parse(file: &str, text: &str) -> Result<(Book, Vec<String>), RulesError> {
+pub(super) fn parse(file: &str, text: &str) -> Result<(Book, Vec<String>), RulesError> {
     let syntax = |what: String| RulesError::Syntax { file: file.into(), what };
     let table: toml::Table = toml::from_str(text).map_err(|e| syntax(e.to_string()))?;
     let (mut book, mut disabled) = (Book::default(), Vec::new());
