@@ -10,6 +10,7 @@
 //! its series stays away.
 
 mod open;
+mod peers;
 mod robust_z;
 mod rules;
 mod slots;
@@ -27,6 +28,7 @@ use sextant_proto::v1::{self, Event, Severity};
 
 use crate::series::{NodeId, NodeKey, NodeLayout};
 
+pub use peers::Peers;
 pub use robust_z::{RobustZ, RobustZConfig};
 pub use rules::{Rules, RulesError, lint};
 pub use stale::Stale;
@@ -97,6 +99,7 @@ pub fn enabled(config: &DetectConfig) -> Result<Vec<Box<dyn Detector>>, DetectEr
     let mut list: Vec<Box<dyn Detector>> = vec![
         Box::new(Stale::new(config.stale_after)),
         Box::new(Rules::load(config.rules_file.as_deref())?),
+        Box::new(Peers::default()),
     ];
     if config.robust_z.enabled {
         list.push(Box::new(RobustZ::new(config.robust_z.clone())));
@@ -224,9 +227,9 @@ mod tests {
             list.iter().map(|d| d.name()).collect::<Vec<_>>()
         };
         let mut config = DetectConfig::default();
-        assert_eq!(names(&config), ["stale", "rules", "robust_z"]);
+        assert_eq!(names(&config), ["stale", "rules", "peers", "robust_z"]);
         config.robust_z.enabled = false;
-        assert_eq!(names(&config), ["stale", "rules"]);
+        assert_eq!(names(&config), ["stale", "rules", "peers"]);
     }
 
     #[test]
@@ -257,7 +260,7 @@ mod tests {
         let path = dir.path().join("site.toml");
         let config = DetectConfig { rules_file: Some(path.clone()), ..DetectConfig::default() };
         std::fs::write(&path, "disabled = [\"DiskBusy\"]").expect("written");
-        assert_eq!(enabled(&config).expect("usable").len(), 3);
+        assert_eq!(enabled(&config).expect("usable").len(), 4);
         std::fs::write(&path, "disabled = [\"NoSuchRule\"]").expect("written");
         let error = enabled(&config).err().expect("refused").to_string();
         assert!(error.contains("site.toml") && error.contains("NoSuchRule"), "{error}");
