@@ -10,13 +10,13 @@ pub(super) const MAX_WINDOWS: usize = 10_000;
 
 /// Whether a window is in force.
 #[must_use]
-pub fn is_active(window: &v1::Maintenance, now_ms: i64) -> bool {
+pub(super) fn is_active(window: &v1::Maintenance, now_ms: i64) -> bool {
     window.from_unix_ms <= now_ms && now_ms < end_ms(window)
 }
 
 /// When it ends, or ended.
 #[must_use]
-pub fn end_ms(window: &v1::Maintenance) -> i64 {
+pub(super) fn end_ms(window: &v1::Maintenance) -> i64 {
     match window.ended_unix_ms {
         0 => window.to_unix_ms,
         ended => ended.min(window.to_unix_ms),

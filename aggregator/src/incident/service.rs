@@ -51,9 +51,21 @@ pub enum IncidentError {
 enum Message {
     Anomaly(Arc<v1::Anomaly>),
     Event(Arc<v1::StoredEvent>),
-    Acknowledge { id: u64, by: String, note: String, reply: oneshot::Sender<Result<v1::Incident, IncidentError>> },
-    Maintain { window: v1::Maintenance, reply: oneshot::Sender<Result<v1::Maintenance, IncidentError>> },
-    EndMaintenance { id: u64, by: String, reply: oneshot::Sender<Result<v1::Maintenance, IncidentError>> },
+    Acknowledge {
+        id: u64,
+        by: String,
+        note: String,
+        reply: oneshot::Sender<Result<v1::Incident, IncidentError>>,
+    },
+    Maintain {
+        window: v1::Maintenance,
+        reply: oneshot::Sender<Result<v1::Maintenance, IncidentError>>,
+    },
+    EndMaintenance {
+        id: u64,
+        by: String,
+        reply: oneshot::Sender<Result<v1::Maintenance, IncidentError>>,
+    },
     Stop,
 }
 
@@ -149,7 +161,9 @@ impl IncidentHandle {
     ) -> Result<v1::Incident, IncidentError> {
         const MAX_NOTE: usize = 4096;
         if note.len() > MAX_NOTE {
-            return Err(IncidentError::Invalid(format!("the note is longer than {MAX_NOTE} bytes")));
+            return Err(IncidentError::Invalid(format!(
+                "the note is longer than {MAX_NOTE} bytes"
+            )));
         }
         self.ask(|reply| Message::Acknowledge { id, by, note, reply }).await
     }
@@ -158,7 +172,10 @@ impl IncidentHandle {
     ///
     /// # Errors
     /// [`IncidentError`]: it is wrong, or the engine is gone or busy.
-    pub async fn maintain(&self, window: v1::Maintenance) -> Result<v1::Maintenance, IncidentError> {
+    pub async fn maintain(
+        &self,
+        window: v1::Maintenance,
+    ) -> Result<v1::Maintenance, IncidentError> {
         maintenance::check(&window).map_err(IncidentError::Invalid)?;
         self.ask(|reply| Message::Maintain { window, reply }).await
     }
@@ -371,7 +388,8 @@ impl Runner {
         let stats = self.engine.stats();
         let own = &self.parts.stats;
         own.incidents_open.set(stats.open);
-        own.incidents_unassigned.set(usize::try_from(stats.dropped_anomalies).unwrap_or(usize::MAX));
+        own.incidents_unassigned
+            .set(usize::try_from(stats.dropped_anomalies).unwrap_or(usize::MAX));
         if changes.is_empty() {
             return;
         }
@@ -399,7 +417,12 @@ impl Runner {
         match change.kind {
             ChangeKind::Opened => {
                 own.incidents_opened.add(1);
-                info!(id = incident.id, title = incident.title, paged = incident.paged, "incident opened");
+                info!(
+                    id = incident.id,
+                    title = incident.title,
+                    paged = incident.paged,
+                    "incident opened"
+                );
             }
             ChangeKind::Paged => own.incidents_paged.add(1),
             ChangeKind::Closed => info!(id = incident.id, "incident closed"),

@@ -102,7 +102,9 @@ impl Tables {
         let matches = |i: &&v1::Incident| {
             let open = i.closed_unix_ms == 0;
             let everywhere = query.cluster.is_none() && query.node.is_none();
-            let here = |(cluster, node): (&str, &str)| is(&query.cluster, cluster) && is(&query.node, node);
+            let here = |(cluster, node): (&str, &str)| {
+                is(&query.cluster, cluster) && is(&query.node, node)
+            };
             (open || !query.active_only)
                 && (everywhere || nodes_of(i).any(here))
                 && (open || query.start_ms == 0 || i.closed_unix_ms >= query.start_ms)

@@ -247,8 +247,7 @@ fn covered(
     windows: &std::collections::BTreeMap<u64, v1::Maintenance>,
     now_ms: i64,
 ) -> Vec<bool> {
-    let active: Vec<_> =
-        windows.values().filter(|w| maintenance::is_active(w, now_ms)).collect();
+    let active: Vec<_> = windows.values().filter(|w| maintenance::is_active(w, now_ms)).collect();
     let covers = |f: &Facet| active.iter().any(|w| maintenance::covers(w, &f.place));
     group.facets.iter().map(covers).collect()
 }
