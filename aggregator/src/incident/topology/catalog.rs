@@ -50,12 +50,20 @@ impl CatalogTopology {
 
     fn layouts(&self, cluster: &str, node: &str) -> Vec<Arc<Live>> {
         let Some(id) = self.nodes.find(cluster, node) else { return Vec::new() };
-        let mut all = self.catalog.layouts_of(id);
-        let newest = all.last().map(|l| l.layout.id);
+        let all = self.catalog.layouts_of(id);
         let since = clock::now_ms() - MEMORY_MS;
-        // After a start nothing has come yet: what is newest then is what there is.
-        all.retain(|l| l.head.lock().arrived_ms() > since || Some(l.layout.id) == newest);
-        all
+        let fresh: Vec<bool> = all.iter().map(|l| l.head.lock().arrived_ms() > since).collect();
+        // After a start nothing may have come of a collector yet: its newest is what there is.
+        let mut speaks = FxHashSet::default();
+        for (live, _) in all.iter().zip(&fresh).filter(|(_, fresh)| **fresh) {
+            speaks.insert(live.layout.collector.as_str());
+        }
+        let mut keep = fresh.clone();
+        for (at, live) in all.iter().enumerate().rev() {
+            keep[at] |= speaks.insert(live.layout.collector.as_str());
+        }
+        let kept = all.iter().zip(&keep).filter(|(_, keep)| **keep);
+        kept.map(|(live, _)| Arc::clone(live)).collect()
     }
 }
 
