@@ -159,7 +159,7 @@ async fn maintenance_keeps_silent_and_is_kept() {
     let mut client = running.query().await;
     let list = |all| ListMaintenanceRequest { all };
     let windows = client.list_maintenance(list(false)).await.unwrap().into_inner().maintenance;
-    assert_eq!(windows, [made.clone()]);
+    assert_eq!((windows.len(), &windows[0]), (1, &made));
     client.end_maintenance(EndMaintenanceRequest { id: 1 }).await.unwrap();
     let again = client.end_maintenance(EndMaintenanceRequest { id: 1 }).await.unwrap_err();
     assert_eq!(again.code(), Code::NotFound);

@@ -246,8 +246,9 @@ impl IncidentService {
         parts: Parts,
     ) -> Option<JoinHandle<()>> {
         let view = &self.handle.view;
-        let windows = inventory.maintenance.iter().map(|w| (w.id, w.clone()));
-        view.maintenance.write().extend(windows);
+        let since = clock::now_ms() - ENDED_MEMORY_MS;
+        let windows = inventory.maintenance.iter().filter(|w| maintenance::end_ms(w) > since);
+        view.maintenance.write().extend(windows.map(|w| (w.id, w.clone())));
         view.open.write().extend(inventory.open.iter().map(|i| (i.id, i.clone())));
         if !self.enabled {
             return None;

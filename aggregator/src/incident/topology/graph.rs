@@ -46,6 +46,8 @@ pub(super) struct Graph {
     pub(super) tenants: Vec<Tenant>,
     /// What is shared with other nodes, held so that its numbers stay.
     held: Arc<Vec<Arc<Component>>>,
+    /// Whether some vertex knows its place.
+    placed: bool,
 }
 
 impl Graph {
@@ -62,6 +64,7 @@ impl Graph {
             domains: FxHashSet::default(),
             tenants: Vec::new(),
             held: Arc::new(vec![of_cluster, Arc::clone(&of_node)]),
+            placed: false,
         };
         graph.insert(of_node, node);
         for fact in facts {
@@ -144,6 +147,7 @@ impl Graph {
             above,
             _held: Arc::clone(&self.held),
         });
+        self.placed = true;
         self.vertices[at].place = Some(Arc::clone(&place));
         place
     }
@@ -414,6 +418,9 @@ impl Graph {
 
     /// What was said of places before is no longer all.
     fn forget_places(&mut self) {
+        if !std::mem::take(&mut self.placed) {
+            return;
+        }
         for vertex in &mut self.vertices {
             vertex.place = None;
         }
