@@ -263,6 +263,12 @@ impl Nodes {
         Some((Arc::clone(inner.nodes.get(&id)?), Arc::clone(inner.spools.get(spool)?)))
     }
 
+    /// The number of a node by its name.
+    #[must_use]
+    pub fn find(&self, cluster: &str, name: &str) -> Option<NodeId> {
+        self.inner.lock().by_name.get(&(cluster.to_owned(), name.to_owned())).copied()
+    }
+
     /// A spool by its number.
     #[must_use]
     pub fn spool(&self, id: u32) -> Option<Arc<Spool>> {

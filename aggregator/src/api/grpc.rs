@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sextant_proto::chain::chain;
+use sextant_proto::v1;
 use sextant_proto::v1::query_server::Query;
 use sextant_proto::v1::{
     InstantRequest, InstantResponse, InstantSample, Lagged, ListAnomaliesRequest,
@@ -18,6 +19,7 @@ use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status};
 
 use crate::hub::{Notice, Samples};
+use crate::pipeline::Shards;
 use crate::projection::cloud_events::cloud_event;
 use crate::query::{Points, Queries, QueryError, Sample};
 use crate::selector::Selector;
@@ -32,6 +34,8 @@ const STREAM_BUFFER: usize = 16;
 #[derive(Clone)]
 pub struct QueryService {
     pub queries: Queries,
+    /// Where what people do is recorded as events.
+    pub shards: Shards,
     pub tasks: TaskTracker,
     pub stop: CancellationToken,
 }
@@ -49,7 +53,7 @@ impl From<QueryError> for Status {
 
 impl QueryService {
     /// Runs what blocks off the event loop.
-    async fn ask<T: Send + 'static>(
+    pub(super) async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Queries) -> Result<T, QueryError> + Send + 'static,
     ) -> Result<T, Status> {
@@ -173,6 +177,48 @@ impl Query for QueryService {
         Ok(Response::new(ListAnomaliesResponse { anomalies }))
     }
 
+    async fn list_incidents(
+        &self,
+        request: Request<v1::ListIncidentsRequest>,
+    ) -> Result<Response<v1::ListIncidentsResponse>, Status> {
+        super::incidents::list_incidents(self, request).await
+    }
+
+    async fn get_incident(
+        &self,
+        request: Request<v1::GetIncidentRequest>,
+    ) -> Result<Response<v1::GetIncidentResponse>, Status> {
+        super::incidents::get_incident(self, request).await
+    }
+
+    async fn acknowledge_incident(
+        &self,
+        request: Request<v1::AcknowledgeIncidentRequest>,
+    ) -> Result<Response<v1::AcknowledgeIncidentResponse>, Status> {
+        super::incidents::acknowledge_incident(self, request).await
+    }
+
+    async fn create_maintenance(
+        &self,
+        request: Request<v1::CreateMaintenanceRequest>,
+    ) -> Result<Response<v1::CreateMaintenanceResponse>, Status> {
+        super::incidents::create_maintenance(self, request).await
+    }
+
+    async fn list_maintenance(
+        &self,
+        request: Request<v1::ListMaintenanceRequest>,
+    ) -> Result<Response<v1::ListMaintenanceResponse>, Status> {
+        super::incidents::list_maintenance(self, request).await
+    }
+
+    async fn end_maintenance(
+        &self,
+        request: Request<v1::EndMaintenanceRequest>,
+    ) -> Result<Response<v1::EndMaintenanceResponse>, Status> {
+        super::incidents::end_maintenance(self, request).await
+    }
+
     async fn subscribe(
         &self,
         request: Request<SubscribeRequest>,
@@ -251,6 +297,14 @@ impl Subscription {
             Notice::Anomaly(a) if r.anomalies && wanted(&a.cluster, &a.node) => {
                 Some(Message::Anomaly((*a).clone()))
             }
+            Notice::Incident(i) if r.incidents => {
+                let about = |name: &String| {
+                    name.split_once('/').is_some_and(|(cluster, node)| wanted(cluster, node))
+                };
+                let everywhere = r.cluster.is_empty() && r.node.is_empty();
+                let all = everywhere || i.nodes.iter().any(about);
+                all.then(|| Message::Incident((*i).clone()))
+            }
             Notice::Samples(samples) => {
                 let key = &samples.live.layout.node;
                 let selector = self.selector.as_ref().filter(|_| wanted(&key.cluster, &key.name));
@@ -300,6 +354,6 @@ fn wire_points(points: &Points) -> impl Iterator<Item = RangeResponse> {
     })
 }
 
-fn given(text: String) -> Option<String> {
+pub(super) fn given(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }

@@ -9,6 +9,8 @@ mod connection;
 mod events;
 mod follow;
 mod format;
+mod incidents;
+mod maintenance;
 mod nodes;
 mod query;
 mod rules;
@@ -18,6 +20,8 @@ mod top;
 
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod incident_tests;
 #[cfg(test)]
 mod tests;
 
@@ -49,6 +53,14 @@ pub enum Command {
     /// Check a rules file, or try it out on what is stored
     #[command(subcommand)]
     Rules(rules::Command),
+    /// List what belongs together, with its probable cause
+    Incidents(incidents::Args),
+    /// Show one incident: causes with their evidence, what to do, who is affected, its history
+    Incident(incidents::OneArgs),
+    /// Say that you look after an incident
+    Ack(incidents::AckArgs),
+    /// Times in which nothing pages
+    Maintenance(maintenance::Args),
 }
 
 /// Why a command has no answer.
@@ -104,6 +116,10 @@ async fn run_in(
         Command::Events(args) => Box::pin(events::run(&args, context, out)).await,
         Command::Anomalies(args) => anomalies::run(&args, context, out).await,
         Command::Rules(command) => rules::run(&command, context, out).await,
+        Command::Incidents(args) => incidents::run(&args, context, out).await,
+        Command::Incident(args) => incidents::run_one(&args, context, out).await,
+        Command::Ack(args) => incidents::run_ack(&args, out).await,
+        Command::Maintenance(args) => maintenance::run(&args, context, out).await,
     };
     match answered.and_then(|()| Ok(out.flush()?)) {
         Err(CliError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
