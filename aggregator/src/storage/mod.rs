@@ -7,6 +7,7 @@
 //! `replay` and `columns` see it, `seal` moves all of its frames at one instant.
 //! Nothing is deleted but by `prune`.
 
+pub mod codec;
 mod memory;
 mod sqlite;
 #[cfg(test)]

@@ -136,7 +136,7 @@ impl SqliteStore {
             let (ticks_ms, columns) = match read_block(connection, id, query) {
                 Ok(Some(read)) => read,
                 Ok(None) => continue,
-                Err(BlockError::Sqlite(error)) => return Err(failed(error)),
+                Err(BlockError::Source(error)) => return Err(failed(error)),
                 Err(BlockError::Damaged(what)) => {
                     let what = format!("block {id} of layout {}: {what}", query.layout);
                     return Err(corrupt(&path, what, &DAY));
@@ -162,7 +162,8 @@ fn read_block(
     id: i64,
     query: &ColumnQuery,
 ) -> Result<Option<Columns>, BlockError> {
-    let block = BlockReader::open(connection.blob_open(MAIN_DB, "blocks", "data", id, true)?)?;
+    let blob = connection.blob_open(MAIN_DB, "blocks", "data", id, true);
+    let mut block = BlockReader::open(blob.map_err(BlockError::Source)?)?;
     let ticks = block.ticks();
     let from = ticks.partition_point(|&tick| tick < query.start_ms);
     let to = ticks.partition_point(|&tick| tick <= query.end_ms);
@@ -174,7 +175,7 @@ fn read_block(
         column.truncate(to);
         column.drain(..from);
     }
-    Ok(Some((ticks[from..to].to_vec(), columns)))
+    Ok(Some((block.ticks()[from..to].to_vec(), columns)))
 }
 
 fn nodes(connection: &Connection) -> rusqlite::Result<Vec<NodeRecord>> {

@@ -9,12 +9,12 @@ use std::sync::atomic::Ordering;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::block::BlockEncoder;
 use super::days::{Days, Summary, day_of, day_path};
 use super::file::{corrupt, create, open_writer, sql_error};
 use super::migrate::{DAY, MAIN};
 use super::write::{Fault, integer};
 use super::{SqliteStore, Writer};
+use crate::storage::codec::{Effort, encode_block};
 use crate::storage::{Chunk, StoreError};
 
 /// Write connections to days kept open: today's, and yesterday's around midnight and for nodes
@@ -144,7 +144,6 @@ impl SqliteStore {
                 by_day.entry(day_of(first)).or_default().push(chunk);
             }
         }
-        let mut encoder = BlockEncoder::new();
         let mut written = BTreeMap::new();
         for (day, chunks) in by_day {
             writer.days.unconfirmed.insert(day);
@@ -155,7 +154,7 @@ impl SqliteStore {
                 let mut summary = Summary::read(&transaction)?;
                 summary.seal = seal;
                 for chunk in chunks {
-                    insert_block(&transaction, chunk, &mut summary, &mut encoder)?;
+                    insert_block(&transaction, chunk, &mut summary)?;
                 }
                 summary.write(&transaction)?;
                 transaction.commit()?;
@@ -229,7 +228,6 @@ fn insert_block(
     transaction: &Transaction<'_>,
     chunk: &Chunk,
     summary: &mut Summary,
-    encoder: &mut BlockEncoder,
 ) -> Result<(), Fault> {
     let (Some(&first_ms), Some(&last_ms)) = (chunk.ticks_ms.first(), chunk.ticks_ms.last()) else {
         return Ok(());
@@ -249,7 +247,8 @@ fn insert_block(
         }
         return Err(Fault::Invalid("a chunk overlaps another".into()));
     }
-    let data = encoder.encode(chunk).map_err(|error| Fault::Invalid(error.to_string()))?;
+    let data = encode_block(&chunk.ticks_ms, &chunk.columns, Effort::Hot)
+        .map_err(|error| Fault::Invalid(format!("chunk of layout {}: {error}", chunk.layout)))?;
     let sql = "INSERT INTO blocks
         (layout, spool, first_seq, last_seq, first_ms, last_ms, ticks, seal, data)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";

@@ -92,8 +92,8 @@ fn flipped_bit_in_the_journal_is_named() {
 fn flipped_bit_in_a_block_is_named() {
     let directory = stored();
     let error = error_after(directory.path(), DAY_FILE, |bytes| {
-        let at = bytes.windows(5).position(|window| window == b"SXBK\x01").expect("is there");
-        bytes[at + 60] ^= 1;
+        let at = bytes.windows(5).position(|window| window == b"SXBK\x02").expect("is there");
+        bytes[at + 20] ^= 1;
     });
     assert_names(&error, directory.path().join(DAY_FILE));
     assert!(error.to_string().contains("block 1 of layout 1"), "{error}");
