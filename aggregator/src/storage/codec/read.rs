@@ -112,6 +112,11 @@ impl<S: ReadAt> Reader<S> {
         Ok(Self { source, planes, ticks, places, coder, buffer: Vec::new() })
     }
 
+    /// Its bytes.
+    pub fn size(&self) -> usize {
+        self.source.size()
+    }
+
     /// All ticks.
     pub fn ticks(&self) -> &[i64] {
         &self.ticks

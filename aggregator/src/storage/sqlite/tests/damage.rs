@@ -5,8 +5,8 @@ use tempfile::{TempDir, tempdir};
 
 use super::super::SqliteStore;
 use super::{contents, open};
-use crate::storage::tests::{MIDNIGHT, chunk, frames, inventory};
-use crate::storage::{ColumnQuery, Segment, Store, StoreError};
+use crate::storage::tests::{MIDNIGHT, chunk, frames, inventory, segments};
+use crate::storage::{Resolution, Segment, Store, StoreError};
 
 const DAY_FILE: &str = "blocks-2026-11-21.db";
 
@@ -22,8 +22,7 @@ fn stored() -> TempDir {
 }
 
 fn read(store: &SqliteStore) -> Result<Vec<Segment>, StoreError> {
-    let (start_ms, end_ms) = (i64::MIN, i64::MAX);
-    store.columns(&ColumnQuery { layout: 1, columns: vec![0, 1, 2], start_ms, end_ms })
+    segments(store, 1, &[0, 1, 2], i64::MIN, i64::MAX, Resolution::Samples)
 }
 
 /// Damages a file, then opens the store and reads all of it: the error, with the files as they
