@@ -10,6 +10,7 @@ use sextant_proto::logging::LogConfig;
 
 use crate::auth::AuthConfig;
 use crate::detect::DetectConfig;
+use crate::in_flight::{self, LimitsConfig};
 use crate::projection::ExpositionConfig;
 use crate::writer::WriterConfig;
 
@@ -24,6 +25,7 @@ pub struct Config {
     pub tls: TlsConfig,
     pub store: WriterConfig,
     pub retention: RetentionConfig,
+    pub limits: LimitsConfig,
     pub pipeline: PipelineConfig,
     pub detect: DetectConfig,
     pub exposition: ExpositionConfig,
@@ -39,6 +41,7 @@ impl Default for Config {
             tls: TlsConfig::default(),
             store: WriterConfig::default(),
             retention: RetentionConfig::default(),
+            limits: LimitsConfig::default(),
             pipeline: PipelineConfig::default(),
             detect: DetectConfig::default(),
             exposition: ExpositionConfig::default(),
@@ -163,6 +166,10 @@ impl Config {
         }
         if self.retention.hours < self.retention.minutes {
             return wrong("retention.hours", "is shorter than retention.minutes".into());
+        }
+        if self.limits.memory_bytes < in_flight::MIN_BYTES {
+            let what = format!("{} is under {}", self.limits.memory_bytes, in_flight::MIN_BYTES);
+            return wrong("limits.memory_bytes", what);
         }
         if self.pipeline.shards > 1024 {
             return wrong("pipeline.shards", format!("{} is over 1024", self.pipeline.shards));

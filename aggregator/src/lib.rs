@@ -27,6 +27,7 @@ pub mod exposition;
 pub mod head;
 pub mod health;
 pub mod hub;
+pub mod in_flight;
 pub mod ingest;
 pub mod maintenance;
 pub mod nodes;

@@ -70,6 +70,8 @@ pub struct Stats {
     pub shard_queue: Gauge,
     /// Changes handed to the writer and not committed yet.
     pub writer_queue: Gauge,
+    /// Bytes taken in and not written yet.
+    pub in_flight_bytes: Gauge,
     pub commits: Counter,
     pub commit_nanoseconds: Counter,
     pub commit_failures: Counter,
@@ -153,6 +155,12 @@ impl Stats {
             "gauge",
             "Changes waiting to be committed.",
             gauge(&self.writer_queue),
+        );
+        one(
+            "sextant_ingest_in_flight_bytes",
+            "gauge",
+            "Bytes taken in and not written yet; sessions wait at limits.memory_bytes.",
+            gauge(&self.in_flight_bytes),
         );
         one(
             "sextant_store_commits_total",

@@ -127,6 +127,60 @@ async fn full_disk_acknowledges_nothing_says_so_and_recovers() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn store_that_stands_still_fills_no_memory() {
+    const LIMIT: i64 = 16 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let full = Arc::new(AtomicBool::new(true));
+    let store = Arc::new(Full { store: MemoryStore::new(), full: Arc::clone(&full) });
+    let mut config = config(dir.path());
+    config.limits.memory_bytes = LIMIT.try_into().unwrap();
+    let running = Running::start_on(config, store).await;
+    let layout = test_layout(1000);
+    // Values that do not shrink: 8 MB a node, all nodes together three times the limit.
+    let mut agents = Vec::new();
+    for node in 0..6u64 {
+        let mut agent =
+            Agent::connect(&running.grpc, hello(&format!("n{node}"), "s")).await.unwrap();
+        agent.layout(&layout).await;
+        #[expect(clippy::disallowed_methods, reason = "the test waits for it")]
+        let task = tokio::task::spawn(async move {
+            let now = now_ms();
+            let mut noise = 0x9e37_79b9_7f4a_7c15 ^ node;
+            for seq in 1..=1000u64 {
+                let mut next = || {
+                    noise ^= noise << 13;
+                    noise ^= noise >> 7;
+                    noise ^= noise << 17;
+                    f64::from_bits(noise >> 2)
+                };
+                let row: Vec<f64> = (0..1000).map(|_| next()).collect();
+                agent.frame(seq, layout.hash, now + seq.cast_signed(), &row).await;
+            }
+            agent
+        });
+        agents.push(task);
+    }
+    let in_flight = || running.queries.stats.in_flight_bytes.get();
+    until("the limit is reached", async || in_flight() > LIMIT - (1 << 20)).await;
+    let most = std::cell::Cell::new(0);
+    let mut looks = 0;
+    until("it stays there", async || {
+        looks += 1;
+        most.set(most.get().max(in_flight()));
+        looks > 20
+    })
+    .await;
+    // What is being sealed is not held up, and is a chunk a node at most.
+    assert!(most.get() < LIMIT + 6 * 2 * 121 * 1001 * 8, "{} bytes", most.get());
+    full.store(false, Ordering::SeqCst);
+    for agent in agents {
+        agent.await.unwrap().acked(1000).await;
+    }
+    until("all of it is written", async || in_flight() == 0).await;
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rule_opens_an_anomaly_that_everyone_sees_and_a_restart_keeps() {
     let dir = tempfile::tempdir().unwrap();
     let rules = dir.path().join("rules.toml");

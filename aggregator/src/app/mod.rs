@@ -36,6 +36,7 @@ use crate::detect;
 use crate::episode::Episodes;
 use crate::health::Health;
 use crate::hub::Hub;
+use crate::in_flight::InFlight;
 use crate::ingest::Ingest;
 use crate::maintenance::Maintenance;
 use crate::nodes::Nodes;
@@ -191,6 +192,7 @@ impl Parts {
             stats: Arc::clone(&stats),
             events: Arc::new(EventIds::after(inventory.last_event_id)),
             writer: writer.clone(),
+            in_flight: InFlight::new(&config.limits, Arc::clone(&stats)),
         };
         let detectors: Result<Vec<_>, _> =
             (0..config.shards()).map(|_| detect::enabled(&config.detect)).collect();

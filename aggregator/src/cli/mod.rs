@@ -12,6 +12,7 @@ mod format;
 mod nodes;
 mod query;
 mod sparkline;
+mod store;
 mod table;
 mod top;
 
@@ -45,6 +46,12 @@ pub enum Command {
     Events(events::Args),
     /// List what detectors found: what is open, or everything of a time
     Anomalies(anomalies::Args),
+    /// Copy the data directory, also of a running aggregator, into a new directory
+    Backup(store::CopyArgs),
+    /// Put a copy into a data directory that has no store
+    Restore(store::CopyArgs),
+    /// Look at everything in the data directory, also of a running aggregator, for damage
+    Check(store::CheckArgs),
 }
 
 /// Why a command has no answer.
@@ -62,6 +69,14 @@ pub enum CliError {
     /// The aggregator's own word: a bad selector, no permission.
     #[error("get an answer: {0}")]
     Refused(String),
+    /// The data directory cannot be used so.
+    #[error(transparent)]
+    Store(#[from] crate::storage::StoreError),
+    #[error(transparent)]
+    Config(#[from] crate::config::ConfigError),
+    /// A check found so many faults; they were told.
+    #[error("find the data directory whole: {0} faults")]
+    Damaged(usize),
     /// The output cannot be written.
     #[error("write the answer")]
     Output(#[from] io::Error),
@@ -96,6 +111,9 @@ async fn run_in(
         Command::Query(args) => query::run(&args, context, out).await,
         Command::Events(args) => Box::pin(events::run(&args, context, out)).await,
         Command::Anomalies(args) => anomalies::run(&args, context, out).await,
+        Command::Backup(args) => store::backup(&args, out),
+        Command::Restore(args) => store::restore(&args, out),
+        Command::Check(args) => store::check(&args, out),
     };
     match answered.and_then(|()| Ok(out.flush()?)) {
         Err(CliError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

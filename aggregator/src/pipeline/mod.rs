@@ -16,6 +16,7 @@ use crate::catalog::Catalog;
 use crate::detect::Detector;
 use crate::episode::Episodes;
 use crate::hub::Hub;
+use crate::in_flight::{Held, InFlight};
 use crate::nodes::{Node, Nodes, Spool};
 use crate::series::{LayoutId, NodeId, NodeKey};
 use crate::stats::Stats;
@@ -35,7 +36,13 @@ pub enum Job {
     /// Something that the aggregator itself observed of a node.
     Event(Arc<NodeKey>, Event),
     /// A frame; refusals go back to the session.
-    Frame { node: Arc<Node>, spool: Arc<Spool>, frame: Frame, refusals: mpsc::Sender<Refused> },
+    Frame {
+        node: Arc<Node>,
+        spool: Arc<Spool>,
+        frame: Frame,
+        refusals: mpsc::Sender<Refused>,
+        held: Held,
+    },
     /// About a second went by.
     Elapse,
 }
@@ -50,6 +57,7 @@ pub struct Shared {
     pub stats: Arc<Stats>,
     pub events: Arc<EventIds>,
     pub writer: WriterHandle,
+    pub in_flight: Arc<InFlight>,
 }
 
 /// Numbers for events.

@@ -6,6 +6,7 @@
 
 mod fold;
 mod range;
+mod ranked;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::stats::Stats;
 use crate::storage::{AnomalyQuery, EventQuery, Store, StoreError};
 
 pub use range::{Aggregation, Points, RangeQuery};
+pub use ranked::Ranked;
 
 /// Series that one question may be about.
 pub const MAX_SERIES: usize = 50_000;

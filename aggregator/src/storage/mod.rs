@@ -19,7 +19,7 @@ use bytes::Bytes;
 use sextant_proto::v1::{self, Event, MetricDescriptor};
 
 pub use memory::MemoryStore;
-pub use sqlite::SqliteStore;
+pub use sqlite::{Copied, Fault, Report, SqliteStore, backup, check, restore};
 
 /// Why the store could not do it.
 #[derive(Debug, thiserror::Error)]

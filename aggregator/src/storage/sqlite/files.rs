@@ -105,7 +105,7 @@ impl FileId {
         format!("{}-{year:04}-{month:02}-{day:02}.db", self.kind.prefix())
     }
 
-    fn parse(name: &str) -> Option<Self> {
+    pub(super) fn parse(name: &str) -> Option<Self> {
         let stem = name.strip_suffix(".db")?;
         let kind = KINDS.into_iter().find(|kind| {
             stem.strip_prefix(kind.prefix()).is_some_and(|rest| rest.starts_with('-'))

@@ -10,7 +10,9 @@
 //! before the next one, or on open: the journal still has their frames. A compaction does the
 //! same with a number of its own, and what it replaces counts until then.
 
+mod backup;
 mod block;
+mod check;
 mod columns;
 mod compact;
 mod dates;
@@ -35,6 +37,8 @@ use rusqlite::Connection;
 use rustix::fs::{FlockOperation, flock};
 use sextant_proto::v1;
 
+pub use self::backup::{Copied, backup, restore};
+pub use self::check::{Fault, Report, check};
 use self::columns::Pins;
 use self::compact::Compactor;
 use self::file::{corrupt, io_error, open_reader, open_writer, sql_error, with_suffix};
@@ -150,6 +154,19 @@ impl SqliteStore {
     /// Names the main database in an error.
     fn failed(&self, what: &'static str) -> impl Fn(rusqlite::Error) -> StoreError + use<'_> {
         sql_error(&self.main, what, &MAIN)
+    }
+}
+
+/// Keeps the files of a directory as they are, as long as it is held: waits for a step of an
+/// aggregator's compaction.
+fn hold_maintenance(directory: &Path) -> Result<File, StoreError> {
+    let path = directory.join(MAINTENANCE);
+    let mut options = OpenOptions::new();
+    let file = options.create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(io_error(&path, "open"))?;
+    match flock(&file, FlockOperation::LockExclusive) {
+        Ok(()) => Ok(file),
+        Err(error) => Err(io_error(&path, "lock")(error.into())),
     }
 }
 

@@ -28,6 +28,8 @@ impl SqliteStore {
 
     /// Unlinks the files whose period ended before its cutoff and that have no later tick.
     fn prune_files(&self, cutoff: &Cutoff) -> Result<u64, StoreError> {
+        // A backup or a check is at work: the next time, then.
+        let Some(_held) = self.hold_files()? else { return Ok(0) };
         let mut writer = self.writer.lock();
         let before = |kind| match kind {
             Kind::Blocks | Kind::Odd => cutoff.samples_ms,

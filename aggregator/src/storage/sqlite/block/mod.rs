@@ -51,6 +51,14 @@ impl<'a> BlockReader<'a> {
         }
     }
 
+    /// Whether columns are rollups.
+    pub(super) fn is_rollup(&self) -> bool {
+        match self {
+            Self::First(_) => false,
+            Self::Now(block) => block.is_rollup(),
+        }
+    }
+
     /// All ticks.
     pub(super) fn ticks(&self) -> &[i64] {
         match self {

@@ -122,7 +122,7 @@ impl SqliteStore {
 
     /// Keeps a backup or a check by another process from seeing files change; `None` while one
     /// is at work.
-    pub(super) fn hold_files(&self) -> Result<Option<File>, StoreError> {
+    pub(in crate::storage::sqlite) fn hold_files(&self) -> Result<Option<File>, StoreError> {
         let path = self.directory.join(super::MAINTENANCE);
         let mut options = OpenOptions::new();
         let file = options.create(true).truncate(false).write(true).open(&path);

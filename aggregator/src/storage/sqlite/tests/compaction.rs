@@ -141,13 +141,13 @@ fn past_day_is_written_without_holes() {
     let directory = tempdir().unwrap();
     let store = open(directory.path());
     store.commit(&inventory()).unwrap();
-    for seq in 1..=72u64 {
-        store.commit(&frames(1, seq..=seq, 1)).unwrap();
-        let mut chunk = tens(seq..=seq, MIDNIGHT + i64::try_from(seq).unwrap() * 1_200_000, 120);
-        chunk.columns =
-            (0..40u32).map(|c| (0..120).map(|t| f64::from(c * t).sin()).collect()).collect();
-        store.seal(&[chunk]).unwrap();
-    }
+    store.commit(&frames(1, 1..=72, 1)).unwrap();
+    let chunk = |seq: u64| {
+        let column = |c: u32| (0..120).map(|t| f64::from(c * t).sin()).collect();
+        let chunk = tens(seq..=seq, MIDNIGHT + i64::try_from(seq).unwrap() * 1_200_000, 120);
+        Chunk { columns: (0..40u32).map(column).collect(), ..chunk }
+    };
+    store.seal(&(1..=72).map(chunk).collect::<Vec<_>>()).unwrap();
     let path = directory.path().join("blocks-2026-11-21.db");
     let before = columns(&store, 1).len();
     let mut freed = 0;
