@@ -10,7 +10,7 @@ use crate::storage::{self, Copied, Report};
 
 /// Which data directory.
 #[derive(Debug, clap::Args)]
-pub struct Place {
+pub(super) struct Place {
     /// The data directory; without it, that of the configuration
     #[arg(long, value_name = "DIR", conflicts_with = "config")]
     data_dir: Option<PathBuf>,

@@ -9,7 +9,7 @@ use super::range::{Aggregation, RangeQuery};
 /// Takes what is read of some series, in any order.
 pub(super) trait Fold {
     /// Since when samples matter to an answer from a time on.
-    fn from_ms(&self, start_ms: i64) -> i64;
+    fn reads_from(&self, start_ms: i64) -> i64;
 
     /// A sample of a head, which is not absent: newer than what the store has.
     fn newest(&mut self, series: usize, tick_ms: i64, value: f64);
@@ -37,7 +37,7 @@ impl Collected {
 }
 
 impl Fold for Collected {
-    fn from_ms(&self, start_ms: i64) -> i64 {
+    fn reads_from(&self, start_ms: i64) -> i64 {
         start_ms
     }
 
@@ -119,8 +119,12 @@ impl Stepped {
 
     /// Adds a piece; of two that end at one time, the newer one is the last.
     fn add(&mut self, series: usize, piece: Piece, newer: bool) {
-        let after = piece.time_ms.saturating_sub(self.start_ms);
-        let step = if after <= 0 { 0 } else { (after - 1) / self.step_ms + 1 };
+        // Starts are what a question says: the difference may be beyond an i64.
+        let step = match piece.time_ms.checked_sub(self.start_ms) {
+            Some(after) if after <= 0 => 0,
+            Some(after) => (after - 1) / self.step_ms + 1,
+            None => return,
+        };
         let Some(step) = usize::try_from(step).ok().filter(|step| *step < self.steps) else {
             return;
         };
@@ -141,7 +145,7 @@ impl Stepped {
 }
 
 impl Fold for Stepped {
-    fn from_ms(&self, start_ms: i64) -> i64 {
+    fn reads_from(&self, start_ms: i64) -> i64 {
         let back = match self.aggregation {
             Aggregation::Last => LOOKBACK_MS,
             _ => self.step_ms,

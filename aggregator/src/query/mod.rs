@@ -7,6 +7,8 @@
 mod fold;
 mod range;
 mod ranked;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -148,7 +148,7 @@ impl Queries {
             return Err(over("fewer series, a longer step or a shorter range"));
         }
         let (mut sent, mut read, mut next) = (0, 0, 0);
-        let mut size = if steps > 0 { GROUP_VALUES / steps } else { FIRST_SERIES };
+        let mut size = GROUP_VALUES.checked_div(steps).unwrap_or(FIRST_SERIES);
         while next < series.len() {
             let end = (next + size.clamp(1, GROUP_SERIES)).min(series.len());
             let group = &series[next..end];
@@ -158,7 +158,7 @@ impl Queries {
             } else {
                 Box::new(Collected::new(group.len()))
             };
-            let from = fold.from_ms(query.start_ms);
+            let from = fold.reads_from(query.start_ms);
             self.read(group, (from, query.end_ms), query.resolution(), &mut *fold, &mut read)?;
             let before = sent;
             for (number, one) in group.iter().enumerate() {

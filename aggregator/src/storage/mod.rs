@@ -175,7 +175,8 @@ pub struct Segment {
     pub first_seq: u64,
     pub last_seq: u64,
     /// 0: samples. Otherwise rollups: a tick is the end of a step, which has what came after
-    /// the end of the step before, that end included; a step may come in several parts.
+    /// the end of the step before, its own end included; that of the last one is its last
+    /// sample. A step may come in several parts.
     pub step_ms: i64,
     /// All ticks that lie in the range.
     pub ticks_ms: Vec<i64>,

@@ -70,7 +70,10 @@ fn segment(
     let shifted: Vec<i64> = chunk.ticks_ms.iter().map(|tick| tick.saturating_sub(1)).collect();
     let ticks: Vec<i64> = match step_ms {
         0 => chunk.ticks_ms.clone(),
-        _ => bucket_ticks(&shifted, step_ms).iter().map(|t| t.saturating_add(step_ms)).collect(),
+        _ => {
+            let starts = bucket_ticks(&shifted, step_ms);
+            starts.iter().map(|t| t.saturating_add(step_ms).min(block.last_ms())).collect()
+        }
     };
     let from = ticks.partition_point(|&tick| tick < query.start_ms);
     let to = ticks.partition_point(|&tick| tick <= query.end_ms);

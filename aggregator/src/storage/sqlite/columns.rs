@@ -146,7 +146,7 @@ impl SqliteStore {
         &self,
         id: FileId,
         incarnation: u64,
-    ) -> Result<Option<((FileId, u64), Connection)>, StoreError> {
+    ) -> Result<Option<Reader>, StoreError> {
         if let Some(connection) = self.file_readers.take(&(id, incarnation)) {
             return Ok(Some(((id, incarnation), connection)));
         }
@@ -163,6 +163,9 @@ impl SqliteStore {
         Ok(Some(((id, incarnation), connection)))
     }
 }
+
+/// A connection to a file, and its place in the pool.
+type Reader = ((FileId, u64), Connection);
 
 /// Reads of one file for one question.
 struct Part<'a> {
@@ -181,6 +184,7 @@ pub(super) struct Row {
     pub(super) first_column: u32,
     /// `None`: all.
     pub(super) columns: Option<u32>,
+    last_ms: i64,
 }
 
 impl Part<'_> {
@@ -208,7 +212,7 @@ impl Part<'_> {
                 Use::Samples { .. } => None,
             };
             let list = || {
-                let sql = "SELECT id, first_column, columns, day FROM merged
+                let sql = "SELECT id, first_column, columns, day, last_ms FROM merged
                     WHERE layout = ?1 AND first_ms BETWEEN ?2 AND ?3 AND last_ms >= ?4
                         AND born <= ?5 AND NOT EXISTS (SELECT 1 FROM replaced
                             WHERE merged = 1 AND replaced.id = merged.id AND at <= ?5)
@@ -222,9 +226,17 @@ impl Part<'_> {
                         continue;
                     }
                     let (id, first_column) = (row.get(0)?, row.get(1)?);
-                    let columns = Some(row.get(2)?);
+                    let (columns, last_ms) = (Some(row.get(2)?), row.get(4)?);
                     let (spool, first_seq, last_seq) = (0, 0, 0);
-                    rows.push(Row { id, spool, first_seq, last_seq, first_column, columns });
+                    rows.push(Row {
+                        id,
+                        spool,
+                        first_seq,
+                        last_seq,
+                        first_column,
+                        columns,
+                        last_ms,
+                    });
                 }
                 Ok(rows)
             };
@@ -251,6 +263,7 @@ impl Part<'_> {
                         last_seq: row.get::<_, i64>(3)?.cast_unsigned(),
                         first_column: 0,
                         columns: None,
+                        last_ms: i64::MAX,
                     })
                 })?;
                 rows.collect::<rusqlite::Result<Vec<_>>>()
@@ -307,8 +320,10 @@ impl Part<'_> {
             Kind::Blocks | Kind::Odd => 0,
         };
         let ticks = block.ticks();
-        let from = ticks.partition_point(|tick| tick.saturating_add(step_ms) < self.query.start_ms);
-        let to = ticks.partition_point(|tick| tick.saturating_add(step_ms) <= self.query.end_ms);
+        // The last step is told at its last sample: what is not rolled up with it comes after.
+        let end = |tick: &i64| tick.saturating_add(step_ms).min(row.last_ms);
+        let from = ticks.partition_point(|tick| end(tick) < self.query.start_ms);
+        let to = ticks.partition_point(|tick| end(tick) <= self.query.end_ms);
         if from >= to {
             return Ok(false);
         }
@@ -316,7 +331,7 @@ impl Part<'_> {
             (row.spool, row.first_seq, row.last_seq);
         segment.step_ms = step_ms;
         segment.ticks_ms.clear();
-        segment.ticks_ms.extend(ticks[from..to].iter().map(|tick| tick.saturating_add(step_ms)));
+        segment.ticks_ms.extend(ticks[from..to].iter().map(end));
         let planes = if step_ms > 0 { PLANES } else { 1 };
         segment.columns.resize_with(segment.which.len() * planes, Vec::new);
         for (slot, &at) in segment.which.iter().enumerate() {

@@ -7,8 +7,8 @@ CREATE TABLE merged (
     level INTEGER NOT NULL,
     first_column INTEGER NOT NULL,
     columns INTEGER NOT NULL,
-    first_ms INTEGER NOT NULL, -- end of the first step
-    last_ms INTEGER NOT NULL, -- end of the last step
+    first_ms INTEGER NOT NULL, -- of the samples, as everywhere
+    last_ms INTEGER NOT NULL,
     ticks INTEGER NOT NULL,
     born INTEGER NOT NULL,
     data BLOB NOT NULL

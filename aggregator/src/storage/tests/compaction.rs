@@ -79,12 +79,14 @@ pub(in crate::storage) fn rolled(
     let all = segments(store, 1, &[column], i64::MIN, i64::MAX, resolution).expect("reads");
     for segment in all {
         assert_eq!(segment.step_ms, resolution.step_ms());
-        for (at, &end) in segment.ticks_ms.iter().enumerate() {
+        for (at, &tick) in segment.ticks_ms.iter().enumerate() {
+            let end = (tick - 1).div_euclid(segment.step_ms) * segment.step_ms + segment.step_ms;
             let [last, count, min, max, sum] = [0, 1, 2, 3, 4].map(|p| segment.columns[p][at]);
             if count == 0.0 {
                 continue;
             }
             let step = found.entry(end).or_insert([last, 0.0, min, max, 0.0]);
+            // Parts come by time.
             let both = [last, step[1] + count, step[2].min(min), step[3].max(max), step[4] + sum];
             *step = both;
         }

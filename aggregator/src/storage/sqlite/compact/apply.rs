@@ -220,13 +220,10 @@ impl SqliteStore {
         let layout = job.layout;
         let what = match error {
             MergeError::Store(error) => return error,
-            MergeError::Block(_, BlockError::Source(error)) => {
-                return sql_error(&path, "read", format)(error);
-            }
-            MergeError::Block(source, error) => {
-                let name = if source.merged { "merged block" } else { "block" };
-                format!("{name} {} of layout {layout}: {error}", source.id)
-            }
+            MergeError::Block(id, error) => match *error {
+                BlockError::Source(error) => return sql_error(&path, "read", format)(error),
+                error => format!("block {id} of layout {layout}: {error}"),
+            },
             MergeError::Contradiction(what) => format!("layout {layout}: {what}"),
         };
         compactor.damaged.insert((job.file, layout));

@@ -29,8 +29,8 @@ pub(super) struct Row {
 
 /// Why a job cannot be done.
 pub(super) enum MergeError {
-    /// A row of the job.
-    Block(Source, BlockError),
+    /// A row of the job, by its id.
+    Block(i64, Box<BlockError>),
     /// Rows of a layout contradict each other.
     Contradiction(String),
     Store(StoreError),
@@ -53,7 +53,7 @@ fn open<'a>(connection: &'a Connection, source: &Source) -> Result<BlockReader<'
     let table = if source.merged { "merged" } else { "blocks" };
     let blob = connection.blob_open(MAIN_DB, table, "data", source.id, true);
     let block = blob.map_err(BlockError::Source).and_then(BlockReader::open);
-    block.map_err(|error| MergeError::Block(*source, error))
+    block.map_err(|error| MergeError::Block(source.id, Box::new(error)))
 }
 
 /// Merges a job and hands out its rows; returns the samples and the bytes that there were.
@@ -139,7 +139,7 @@ fn gather(
         for index in first.max(start)..(first + group.len()).min(end) {
             let column = u32::try_from(index - start).unwrap_or(u32::MAX);
             let read = block.column(column, values);
-            read.map_err(|error| MergeError::Block(*source, error))?;
+            read.map_err(|error| MergeError::Block(source.id, Box::new(error)))?;
             let out = &mut group[index - first];
             if values.len() != piece.places.len() {
                 return Err(MergeError::Contradiction("rows of one part differ".into()));
@@ -170,15 +170,20 @@ struct Rollups {
     kind: Kind,
     step_ms: i64,
     steps: Vec<i64>,
+    /// Of the samples.
+    first_ms: i64,
+    last_ms: i64,
     first_column: usize,
     columns: Vec<RollupColumn>,
 }
 
 impl Rollups {
-    fn new(kind: Kind, resolution: Resolution, shifted: &[i64]) -> Self {
+    fn new(kind: Kind, resolution: Resolution, ticks: &[i64], shifted: &[i64]) -> Self {
         let step_ms = resolution.step_ms();
         let steps = bucket_ticks(shifted, step_ms);
-        Self { kind, step_ms, steps, first_column: 0, columns: Vec::new() }
+        let end = |tick: Option<&i64>| tick.copied().unwrap_or_default();
+        let (first_ms, last_ms) = (end(ticks.first()), end(ticks.last()));
+        Self { kind, step_ms, steps, first_ms, last_ms, first_column: 0, columns: Vec::new() }
     }
 
     fn flush(
@@ -190,13 +195,12 @@ impl Rollups {
         }
         let data = encode_rollup(&self.steps, &self.columns, Effort::Cold)
             .map_err(|error| MergeError::Contradiction(error.to_string()))?;
-        let end = |step: Option<&i64>| step.map_or(0, |step| step.saturating_add(self.step_ms));
         sink(Row {
             kind: self.kind,
             first_column: number(self.first_column),
             columns: number(self.columns.len()),
-            first_ms: end(self.steps.first()),
-            last_ms: end(self.steps.last()),
+            first_ms: self.first_ms,
+            last_ms: self.last_ms,
             ticks: i64::from(number(self.steps.len())),
             data,
         })?;
@@ -209,8 +213,8 @@ impl Rollups {
 impl<'a> Writer<'a> {
     fn new(ticks: &'a [i64], sink: &'a mut dyn FnMut(Row) -> Result<(), StoreError>) -> Self {
         let shifted: Vec<i64> = ticks.iter().map(|tick| tick.saturating_sub(1)).collect();
-        let minutes = Rollups::new(Kind::Minutes, Resolution::Minutes, &shifted);
-        let hours = Rollups::new(Kind::Hours, Resolution::Hours, &shifted);
+        let minutes = Rollups::new(Kind::Minutes, Resolution::Minutes, ticks, &shifted);
+        let hours = Rollups::new(Kind::Hours, Resolution::Hours, ticks, &shifted);
         Self { ticks, sink, shifted, minutes, hours }
     }
 
