@@ -10,6 +10,7 @@ use sextant_proto::logging::LogConfig;
 
 use crate::auth::AuthConfig;
 use crate::detect::DetectConfig;
+use crate::in_flight::{self, LimitsConfig};
 use crate::incident::IncidentConfig;
 use crate::projection::ExpositionConfig;
 use crate::writer::WriterConfig;
@@ -25,6 +26,7 @@ pub struct Config {
     pub tls: TlsConfig,
     pub store: WriterConfig,
     pub retention: RetentionConfig,
+    pub limits: LimitsConfig,
     pub pipeline: PipelineConfig,
     pub detect: DetectConfig,
     pub incidents: IncidentConfig,
@@ -41,6 +43,7 @@ impl Default for Config {
             tls: TlsConfig::default(),
             store: WriterConfig::default(),
             retention: RetentionConfig::default(),
+            limits: LimitsConfig::default(),
             pipeline: PipelineConfig::default(),
             detect: DetectConfig::default(),
             incidents: IncidentConfig::default(),
@@ -85,6 +88,11 @@ pub struct TlsConfig {
 pub struct RetentionConfig {
     #[serde(with = "humantime_serde")]
     pub samples: Duration,
+    /// Rollups of a minute, and of an hour.
+    #[serde(with = "humantime_serde")]
+    pub minutes: Duration,
+    #[serde(with = "humantime_serde")]
+    pub hours: Duration,
     /// Events and closed anomalies.
     #[serde(with = "humantime_serde")]
     pub events: Duration,
@@ -93,7 +101,7 @@ pub struct RetentionConfig {
 impl Default for RetentionConfig {
     fn default() -> Self {
         let days = |n: u64| Duration::from_secs(n * 86_400);
-        Self { samples: days(7), events: days(400) }
+        Self { samples: days(7), minutes: days(30), hours: days(400), events: days(400) }
     }
 }
 
@@ -147,12 +155,24 @@ impl Config {
         let hour = Duration::from_secs(3_600);
         let retention = [
             ("retention.samples", self.retention.samples),
+            ("retention.minutes", self.retention.minutes),
+            ("retention.hours", self.retention.hours),
             ("retention.events", self.retention.events),
         ];
         for (key, kept) in retention {
             if kept < hour {
                 return wrong(key, format!("{kept:?} is under an hour"));
             }
+        }
+        if self.retention.minutes < self.retention.samples {
+            return wrong("retention.minutes", "is shorter than retention.samples".into());
+        }
+        if self.retention.hours < self.retention.minutes {
+            return wrong("retention.hours", "is shorter than retention.minutes".into());
+        }
+        if self.limits.memory_bytes < in_flight::MIN_BYTES {
+            let what = format!("{} is under {}", self.limits.memory_bytes, in_flight::MIN_BYTES);
+            return wrong("limits.memory_bytes", what);
         }
         if self.pipeline.shards > 1024 {
             return wrong("pipeline.shards", format!("{} is over 1024", self.pipeline.shards));

@@ -199,11 +199,14 @@ impl Ingest {
                             frame.seq
                         )));
                     }
+                    // Nothing of this stream is read until there is room.
+                    let held = self.shared.in_flight.admit(frame.payload.len()).await;
                     let job = Job::Frame {
                         node: Arc::clone(node),
                         spool: Arc::clone(spool),
                         frame,
                         refusals: refusals.clone(),
+                        held,
                     };
                     if !self.shards.send(node.key.id, job).await {
                         return Err(Status::unavailable("aggregator is stopping"));

@@ -18,6 +18,7 @@ use tracing::{error, info, info_span};
 
 use crate::catalog::Live;
 use crate::health::Health;
+use crate::in_flight::Held;
 use crate::nodes::Spool;
 use crate::stats::Stats;
 use crate::storage::{Change, Chunk, Cutoff, Store, StoreError};
@@ -30,6 +31,8 @@ const MAX_CHANGES: usize = 20_000;
 const MAX_BYTES: usize = 16 << 20;
 /// Chunks that are sealed together.
 const MAX_CHUNKS: usize = 512;
+/// Bytes of the values of chunks that are sealed together: they are copied once more on the way.
+const MAX_SEALED_BYTES: usize = 32 << 20;
 /// Pause before a failed transaction is tried again.
 const RETRY: Duration = Duration::from_millis(500);
 
@@ -55,9 +58,15 @@ pub enum Write {
     Changes {
         changes: Vec<Change>,
         spool: Option<(Arc<Spool>, u64)>,
+        /// What it occupies until then.
+        held: Option<Held>,
     },
     /// Everything of the chunk was handed over before.
-    Seal(Arc<Live>, Arc<Chunk>),
+    Seal {
+        live: Arc<Live>,
+        chunk: Arc<Chunk>,
+        held: Held,
+    },
     Prune(Cutoff),
 }
 
@@ -113,16 +122,19 @@ struct Group {
     changes: Vec<Change>,
     spools: Vec<(Arc<Spool>, u64)>,
     seals: Vec<(Arc<Live>, Arc<Chunk>)>,
+    held: Vec<Held>,
     prune: Option<Cutoff>,
     messages: i64,
     bytes: usize,
+    sealed_bytes: usize,
 }
 
 impl Group {
     fn add(&mut self, write: Write) {
         self.messages += 1;
         match write {
-            Write::Changes { changes, spool } => {
+            Write::Changes { changes, spool, held } => {
+                self.held.extend(held);
                 for change in &changes {
                     if let Change::Frame(frame) = change {
                         self.bytes += frame.payload.len();
@@ -131,7 +143,11 @@ impl Group {
                 self.changes.extend(changes);
                 self.spools.extend(spool);
             }
-            Write::Seal(live, chunk) => self.seals.push((live, chunk)),
+            Write::Seal { live, chunk, held } => {
+                self.sealed_bytes += chunk.ticks_ms.len() * chunk.columns.len() * size_of::<f64>();
+                self.held.push(held);
+                self.seals.push((live, chunk));
+            }
             Write::Prune(cutoff) => self.prune = Some(cutoff),
         }
     }
@@ -140,6 +156,7 @@ impl Group {
         self.changes.len() >= MAX_CHANGES
             || self.bytes >= MAX_BYTES
             || self.seals.len() >= MAX_CHUNKS
+            || self.sealed_bytes >= MAX_SEALED_BYTES
     }
 }
 
@@ -189,7 +206,7 @@ impl Writer {
         }
         if let Some(cutoff) = group.prune {
             match self.store.prune(cutoff) {
-                Ok(gone) => self.stats.pruned.add(gone),
+                Ok(pruned) => self.stats.pruned.add(pruned.deleted),
                 Err(error) => error!(error = %chain(&error), "retention failed"),
             }
         }

@@ -119,13 +119,18 @@ async fn values_now_then_and_at_steps() {
     let ticks = 300;
     let (agents, start) = fleet(&running, ticks).await;
     let mut client = running.query().await;
-    let now = InstantRequest { selector: "load".into(), time_unix_ms: 0 };
+    let now =
+        InstantRequest { selector: "load".into(), time_unix_ms: 0, ..InstantRequest::default() };
     let now = client.instant(now).await.unwrap().into_inner().samples;
     let values: Vec<f64> = now.iter().map(|s| s.value).collect();
     assert_eq!(values, [299.5, 1299.5]);
 
     let selector = "load{node=\"a\"}".to_owned();
-    let at = |time_unix_ms| InstantRequest { selector: selector.clone(), time_unix_ms };
+    let at = |time_unix_ms| InstantRequest {
+        selector: selector.clone(),
+        time_unix_ms,
+        ..InstantRequest::default()
+    };
     let then = client.instant(at(start + 100_500)).await.unwrap().into_inner().samples;
     assert_eq!((then.len(), then[0].time_unix_ms, then[0].value), (1, start + 100_000, 100.5));
     assert!(client.instant(at(start - 1)).await.unwrap().into_inner().samples.is_empty());
@@ -135,6 +140,7 @@ async fn values_now_then_and_at_steps() {
         start_unix_ms,
         end_unix_ms,
         step_ms,
+        ..RangeRequest::default()
     };
     let raw = range(&mut client, asked(start + 10_000, start + 12_000, 0)).await.unwrap();
     let want: Vec<_> = (10..=12).map(|t| (start + t * 1000, t as f64 + 0.5)).collect();
@@ -163,6 +169,7 @@ async fn wrong_questions_are_refused_with_the_reason() {
         start_unix_ms: start,
         end_unix_ms: end,
         step_ms,
+        ..RangeRequest::default()
     };
     for (request, code, want) in [
         (asked("rate(load[5m])", 0, 1, 0), Code::InvalidArgument, "not a series selector"),
@@ -176,7 +183,8 @@ async fn wrong_questions_are_refused_with_the_reason() {
         assert!(status.message().contains(want), "{status:?} does not say {want:?}");
     }
     for time_unix_ms in [i64::MIN, i64::MAX] {
-        let request = InstantRequest { selector: "load".into(), time_unix_ms };
+        let request =
+            InstantRequest { selector: "load".into(), time_unix_ms, ..InstantRequest::default() };
         assert!(client.instant(request).await.unwrap().into_inner().samples.is_empty());
     }
     let whole = range(&mut client, asked("load", i64::MIN, i64::MAX, i64::MAX)).await;

@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sextant_aggregator::storage::{
-    AnomalyQuery, Change, Chunk, ColumnQuery, Cutoff, EventQuery, FrameRecord, IncidentInventory,
-    IncidentQuery, Inventory, MemoryStore, NodeRecord, Segment, Store, StoreError, StoreSize,
+    AnomalyQuery, Change, Chunk, ColumnQuery, Compacted, Cutoff, EventQuery, FrameRecord,
+    IncidentInventory, IncidentQuery, Inventory, MemoryStore, NodeRecord, Pruned, Segment, Store,
+    StoreError, StoreSize, Unused,
 };
 use sextant_proto::v1::{
     Anomaly, Incident, IncidentEntry, ListAnomaliesRequest, StoredEvent, SubscribeRequest,
@@ -51,8 +52,12 @@ impl Store for Full {
         self.check()?;
         self.store.seal(chunks)
     }
-    fn columns(&self, query: &ColumnQuery) -> Result<Vec<Segment>, StoreError> {
-        self.store.columns(query)
+    fn columns(
+        &self,
+        query: &ColumnQuery,
+        each: &mut dyn FnMut(usize, &Segment) -> bool,
+    ) -> Result<(), StoreError> {
+        self.store.columns(query, each)
     }
     fn events(&self, query: &EventQuery) -> Result<Vec<StoredEvent>, StoreError> {
         self.store.events(query)
@@ -69,8 +74,14 @@ impl Store for Full {
     fn incident(&self, id: u64) -> Result<Option<(Incident, Vec<IncidentEntry>)>, StoreError> {
         self.store.incident(id)
     }
-    fn prune(&self, cutoff: Cutoff) -> Result<u64, StoreError> {
+    fn compact(&self, now_ms: i64) -> Result<Compacted, StoreError> {
+        self.store.compact(now_ms)
+    }
+    fn prune(&self, cutoff: Cutoff) -> Result<Pruned, StoreError> {
         self.store.prune(cutoff)
+    }
+    fn forget(&self, unused: &Unused) -> Result<(), StoreError> {
+        self.store.forget(unused)
     }
     fn size(&self) -> Result<StoreSize, StoreError> {
         self.store.size()
@@ -123,6 +134,60 @@ async fn full_disk_acknowledges_nothing_says_so_and_recovers() {
     let found = all(&mut running.query().await, "test_value").await;
     let values: Vec<f64> = found[0].1.iter().map(|p| p.1).collect();
     assert_eq!(values, (1..=500).map(f64::from).collect::<Vec<_>>());
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn store_that_stands_still_fills_no_memory() {
+    const LIMIT: i64 = 16 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let full = Arc::new(AtomicBool::new(true));
+    let store = Arc::new(Full { store: MemoryStore::new(), full: Arc::clone(&full) });
+    let mut config = config(dir.path());
+    config.limits.memory_bytes = LIMIT.try_into().unwrap();
+    let running = Running::start_on(config, store).await;
+    let layout = test_layout(1000);
+    // Values that do not shrink: 8 MB a node, all nodes together three times the limit.
+    let mut agents = Vec::new();
+    for node in 0..6u64 {
+        let mut agent =
+            Agent::connect(&running.grpc, hello(&format!("n{node}"), "s")).await.unwrap();
+        agent.layout(&layout).await;
+        #[expect(clippy::disallowed_methods, reason = "the test waits for it")]
+        let task = tokio::task::spawn(async move {
+            let now = now_ms();
+            let mut noise = 0x9e37_79b9_7f4a_7c15 ^ node;
+            for seq in 1..=1000u64 {
+                let mut next = || {
+                    noise ^= noise << 13;
+                    noise ^= noise >> 7;
+                    noise ^= noise << 17;
+                    f64::from_bits(noise >> 2)
+                };
+                let row: Vec<f64> = (0..1000).map(|_| next()).collect();
+                agent.frame(seq, layout.hash, now + seq.cast_signed(), &row).await;
+            }
+            agent
+        });
+        agents.push(task);
+    }
+    let in_flight = || running.queries.stats.in_flight_bytes.get();
+    until("the limit is reached", async || in_flight() > LIMIT - (1 << 20)).await;
+    let most = std::cell::Cell::new(0);
+    let mut looks = 0;
+    until("it stays there", async || {
+        looks += 1;
+        most.set(most.get().max(in_flight()));
+        looks > 20
+    })
+    .await;
+    // What is being sealed is not held up, and is a chunk a node at most.
+    assert!(most.get() < LIMIT + 6 * 2 * 121 * 1001 * 8, "{} bytes", most.get());
+    full.store(false, Ordering::SeqCst);
+    for agent in agents {
+        agent.await.unwrap().acked(1000).await;
+    }
+    until("all of it is written", async || in_flight() == 0).await;
     running.stop().await;
 }
 

@@ -21,7 +21,7 @@ use tonic::{Request, Response, Status};
 use crate::hub::{Notice, Samples};
 use crate::pipeline::Shards;
 use crate::projection::cloud_events::cloud_event;
-use crate::query::{Points, Queries, QueryError, Sample};
+use crate::query::{Aggregation, Points, Queries, QueryError, RangeQuery, Ranked, Sample};
 use crate::selector::Selector;
 use crate::storage::{AnomalyQuery, EventQuery};
 
@@ -112,9 +112,10 @@ impl Query for QueryService {
         request: Request<InstantRequest>,
     ) -> Result<Response<InstantResponse>, Status> {
         let r = request.into_inner();
+        let ranked = Ranked::new(r.limit_top as usize, r.limit_bottom as usize)?;
         let samples = self.ask(move |q| match r.time_unix_ms {
-            0 => q.now(&r.selector),
-            time_ms => q.at(&r.selector, time_ms),
+            0 => q.now(&r.selector).map(|samples| ranked.pick(samples)),
+            time_ms => q.at(&r.selector, time_ms).map(|samples| ranked.pick(samples)),
         });
         let samples = samples.await?.into_iter().map(wire_sample).collect();
         Ok(Response::new(InstantResponse { samples }))
@@ -127,14 +128,21 @@ impl Query for QueryService {
     ) -> Result<Response<Self::RangeStream>, Status> {
         let r = request.into_inner();
         Selector::parse(&r.selector).map_err(QueryError::from)?;
+        let aggregation = aggregation(&r)?;
         let queries = self.queries.clone();
         let (sender, receiver) = mpsc::channel(STREAM_BUFFER);
         self.tasks.spawn_blocking(move || {
             let mut send = |points: Points| {
                 wire_points(&points).all(|part| sender.blocking_send(Ok(part)).is_ok())
             };
-            let end = r.end_unix_ms;
-            let outcome = queries.range(&r.selector, r.start_unix_ms, end, r.step_ms, &mut send);
+            let query = RangeQuery {
+                selector: &r.selector,
+                start_ms: r.start_unix_ms,
+                end_ms: r.end_unix_ms,
+                step_ms: r.step_ms,
+                aggregation,
+            };
+            let outcome = queries.range_by(&query, &mut send);
             if let Err(error) = outcome {
                 // A client that has gone does not need to know.
                 drop(sender.blocking_send(Err(error.into())));
@@ -334,6 +342,21 @@ fn pick(selector: &Selector, samples: &Samples) -> Option<subscribe_response::Me
     }
     let any = !found.is_empty();
     any.then_some(subscribe_response::Message::Samples(InstantResponse { samples: found }))
+}
+
+fn aggregation(request: &RangeRequest) -> Result<Aggregation, QueryError> {
+    use v1::Aggregation as Wire;
+    Ok(match Wire::try_from(request.aggregation) {
+        Ok(Wire::Unspecified | Wire::Last) => Aggregation::Last,
+        Ok(Wire::Min) => Aggregation::Min,
+        Ok(Wire::Max) => Aggregation::Max,
+        Ok(Wire::Avg) => Aggregation::Avg,
+        Ok(Wire::Sum) => Aggregation::Sum,
+        Ok(Wire::Count) => Aggregation::Count,
+        Err(unknown) => {
+            return Err(QueryError::Invalid(format!("aggregation: {unknown}")));
+        }
+    })
 }
 
 fn wire_sample(sample: Sample) -> InstantSample {

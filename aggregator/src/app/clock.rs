@@ -1,4 +1,4 @@
-//! What happens by the clock.
+//! What happens by the second.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,17 +15,12 @@ use tracing::{info, warn};
 use crate::api::grpc::QueryService;
 use crate::catalog::Catalog;
 use crate::clock;
-use crate::config::RetentionConfig;
 use crate::health::Health;
 use crate::incident::ChangeWatch;
 use crate::ingest::Ingest;
 use crate::nodes::Nodes;
 use crate::pipeline::{Job, Shards};
-use crate::storage::Cutoff;
-use crate::writer::{Write, WriterHandle};
 
-/// How often retention is enforced.
-const PRUNE_EVERY: Duration = Duration::from_secs(600);
 /// How often is looked for changes of drivers, firmware and pods.
 const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// A shard whose queue is full for so long takes nothing in.
@@ -33,26 +28,23 @@ const STUCK_SECONDS: u32 = 10;
 const INGEST_NAME: &str = <TelemetryIngestServer<Ingest> as NamedService>::NAME;
 const QUERY_NAME: &str = <QueryServer<QueryService> as NamedService>::NAME;
 
-/// Lets shards look at the clock, tells health, enforces retention.
+/// Lets shards look at the clock, tells health.
 pub(super) struct Clock {
     pub(super) shards: Shards,
     pub(super) catalog: Arc<Catalog>,
     pub(super) nodes: Arc<Nodes>,
     pub(super) changes: ChangeWatch,
-    pub(super) writer: WriterHandle,
     pub(super) health: Arc<Health>,
     pub(super) reporter: HealthReporter,
 }
 
 impl Clock {
     /// Runs until `stop`.
-    pub(super) async fn run(mut self, retention: RetentionConfig, stop: CancellationToken) {
+    pub(super) async fn run(mut self, stop: CancellationToken) {
         let mut second = interval(Duration::from_secs(1));
-        let mut prune = interval(PRUNE_EVERY);
         let mut look = interval(LOOK_EVERY);
         look.set_missed_tick_behavior(MissedTickBehavior::Skip);
         second.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        prune.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut stuck = 0u32;
         loop {
             tokio::select! {
@@ -62,17 +54,6 @@ impl Clock {
                     self.tell(stuck).await;
                 }
                 _ = look.tick() => self.look().await,
-                _ = prune.tick() => {
-                    let before = |kept: Duration| {
-                        clock::now_ms() - i64::try_from(kept.as_millis()).unwrap_or(i64::MAX)
-                    };
-                    let samples_ms = before(retention.samples);
-                    let cutoff = Cutoff { samples_ms, events_ms: before(retention.events) };
-                    // The writer may be busy: handing over must not hold up the event loop.
-                    let writer = self.writer.clone();
-                    let hand_over = move || writer.send(Write::Prune(cutoff));
-                    drop(tokio::task::spawn_blocking(hand_over).await);
-                }
             }
         }
     }

@@ -37,8 +37,10 @@ use crate::detect;
 use crate::episode::Episodes;
 use crate::health::Health;
 use crate::hub::Hub;
+use crate::in_flight::InFlight;
 use crate::incident::{self, CatalogTopology, ChangeWatch, IncidentFeed, IncidentService};
 use crate::ingest::Ingest;
+use crate::maintenance::Maintenance;
 use crate::nodes::Nodes;
 use crate::pipeline::{self, EventIds, Shards, Shared};
 use crate::projection::Projections;
@@ -69,6 +71,7 @@ struct Parts {
     queries: Queries,
     health: Arc<Health>,
     writer: WriterHandle,
+    maintenance: Maintenance,
     abandon: CancellationToken,
     shard_threads: Vec<JoinHandle<()>>,
     incidents: IncidentFeed,
@@ -156,11 +159,10 @@ impl App {
             catalog: Arc::clone(&parts.shared.catalog),
             nodes: Arc::clone(&parts.shared.nodes),
             changes: ChangeWatch::default(),
-            writer: parts.writer.clone(),
             health: Arc::clone(&parts.health),
             reporter,
         };
-        tasks.spawn(clock.run(config.retention.clone(), stop.clone()));
+        tasks.spawn(clock.run(stop.clone()));
         parts.health.recover("start");
         info!(grpc = %grpc_addr, http = %http_addr, data_dir = %config.data_dir.display(), "aggregator is ready");
 
@@ -205,6 +207,7 @@ impl Parts {
             events: Arc::new(EventIds::after(inventory.last_event_id)),
             incidents: feed.clone(),
             writer: writer.clone(),
+            in_flight: InFlight::new(&config.limits, Arc::clone(&stats)),
         };
         let detectors: Result<Vec<_>, _> =
             (0..config.shards()).map(|_| detect::enabled(&config.detect)).collect();
@@ -234,6 +237,12 @@ impl Parts {
         let incident_thread =
             incidents.start(&config.incidents, &remembered, topology, incident_parts);
         let (shards, shard_threads) = pipeline::start(shards, &stats);
+        let maintenance = Maintenance::start(
+            Arc::clone(&store),
+            writer.clone(),
+            Arc::clone(&stats),
+            config.retention.clone(),
+        );
         let queries = Queries {
             catalog,
             nodes,
@@ -249,6 +258,7 @@ impl Parts {
             queries,
             health,
             writer,
+            maintenance,
             abandon,
             shard_threads,
             incidents: feed,
@@ -260,16 +270,17 @@ impl Parts {
     /// Ends the shards, then the incident engine, then the writer, each when nothing can reach it
     /// any more.
     async fn stop(self) -> Result<()> {
-        let Self { shared, shards, writer, abandon, shard_threads, writer_thread, .. } = self;
+        let Self { shared, shards, writer, maintenance, abandon, .. } = self;
+        let (shard_threads, writer_thread) = (self.shard_threads, self.writer_thread);
         let (incidents, incident_thread) = (self.incidents, self.incident_thread);
         drop((shards, shared, writer));
         let joined = tokio::task::spawn_blocking(move || {
-            let mut panicked =
-                shard_threads.into_iter().filter_map(|thread| thread.join().err()).count();
+            let panicked = |ended: std::thread::Result<()>| usize::from(ended.is_err());
+            let mut count = panicked(maintenance.stop());
+            count += shard_threads.into_iter().map(JoinHandle::join).map(panicked).sum::<usize>();
             incidents.stop();
             let threads = incident_thread.into_iter().chain([writer_thread]);
-            panicked += threads.filter_map(|thread| thread.join().err()).count();
-            panicked
+            count + threads.map(JoinHandle::join).map(panicked).sum::<usize>()
         });
         tokio::pin!(joined);
         let joined = if let Ok(joined) = tokio::time::timeout(STOP_DEADLINE, &mut joined).await {

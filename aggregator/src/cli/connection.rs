@@ -73,7 +73,14 @@ impl Client {
         selector: &str,
         time_unix_ms: i64,
     ) -> Result<Vec<v1::InstantSample>, CliError> {
-        let request = v1::InstantRequest { selector: selector.into(), time_unix_ms };
+        let selector = selector.into();
+        self.instant_of(v1::InstantRequest { selector, time_unix_ms, ..Default::default() }).await
+    }
+
+    pub(super) async fn instant_of(
+        &mut self,
+        request: v1::InstantRequest,
+    ) -> Result<Vec<v1::InstantSample>, CliError> {
         let answer = self.queries.instant(bounded(request)).await;
         Ok(self.answer(answer)?.samples)
     }

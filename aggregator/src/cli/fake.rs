@@ -155,7 +155,7 @@ impl Query for Fake {
     }
 
     async fn instant(&self, request: Request<InstantRequest>) -> Answer<InstantResponse> {
-        let InstantRequest { selector, time_unix_ms } = request.into_inner();
+        let InstantRequest { selector, time_unix_ms, .. } = request.into_inner();
         let until = if time_unix_ms == 0 { i64::MAX } else { time_unix_ms };
         let last = |(series, samples): &Stored| {
             let (time_unix_ms, value) = *samples.iter().rfind(|(t, _)| *t <= until)?;

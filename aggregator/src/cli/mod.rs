@@ -15,6 +15,7 @@ mod nodes;
 mod query;
 mod rules;
 mod sparkline;
+mod store;
 mod table;
 mod top;
 
@@ -61,6 +62,12 @@ pub enum Command {
     Ack(incidents::AckArgs),
     /// Times in which nothing pages
     Maintenance(maintenance::Args),
+    /// Copy the data directory, also of a running aggregator, into a new directory
+    Backup(store::CopyArgs),
+    /// Put a copy into a data directory that has no store
+    Restore(store::CopyArgs),
+    /// Look at everything in the data directory, also of a running aggregator, for damage
+    Check(store::CheckArgs),
 }
 
 /// Why a command has no answer.
@@ -81,6 +88,14 @@ pub enum CliError {
     /// A rules file that the aggregator would not take, or that looks wrong.
     #[error("{0}")]
     Rules(String),
+    /// The data directory cannot be used so.
+    #[error(transparent)]
+    Store(#[from] crate::storage::StoreError),
+    #[error(transparent)]
+    Config(#[from] crate::config::ConfigError),
+    /// A check found so many faults; they were told.
+    #[error("find the data directory whole: {0} faults")]
+    Damaged(usize),
     /// The output cannot be written.
     #[error("write the answer")]
     Output(#[from] io::Error),
@@ -120,6 +135,9 @@ async fn run_in(
         Command::Incident(args) => incidents::run_one(&args, context, out).await,
         Command::Ack(args) => incidents::run_ack(&args, out).await,
         Command::Maintenance(args) => maintenance::run(&args, context, out).await,
+        Command::Backup(args) => store::backup(&args, out),
+        Command::Restore(args) => store::restore(&args, out),
+        Command::Check(args) => store::check(&args, out),
     };
     match answered.and_then(|()| Ok(out.flush()?)) {
         Err(CliError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

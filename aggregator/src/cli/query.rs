@@ -7,7 +7,7 @@ use std::io::{self, Write};
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::json;
-use sextant_proto::v1::{InstantSample, RangeRequest, RangeResponse, Series};
+use sextant_proto::v1::{InstantRequest, InstantSample, RangeRequest, RangeResponse, Series};
 
 use super::anomalies::before;
 use super::format;
@@ -31,6 +31,15 @@ pub struct Args {
     /// With --last: one value per step instead of every sample
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration, requires = "last")]
     step: Option<Duration>,
+    /// With --step: what each step is told by
+    #[arg(long, value_enum, default_value = "last", requires = "step")]
+    aggregation: Aggregation,
+    /// Only so many, those with the largest values
+    #[arg(long, value_name = "N", conflicts_with_all = ["bottom", "last"])]
+    top: Option<u32>,
+    /// Only so many, those with the smallest values
+    #[arg(long, value_name = "N", conflicts_with = "last")]
+    bottom: Option<u32>,
     /// The time meant, instead of now: 2026-01-31T08:15:00Z or Unix seconds
     #[arg(long, value_name = "TIME", value_parser = parse_time)]
     at: Option<i64>,
@@ -45,6 +54,35 @@ pub struct Args {
     json: bool,
 }
 
+/// What the value of a step is.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+enum Aggregation {
+    /// The last sample of the last five minutes
+    Last,
+    Min,
+    Max,
+    Avg,
+    Sum,
+    /// How many samples there were
+    Count,
+}
+
+impl From<Aggregation> for sextant_proto::v1::Aggregation {
+    fn from(aggregation: Aggregation) -> Self {
+        match aggregation {
+            Aggregation::Last => Self::Last,
+            Aggregation::Min => Self::Min,
+            Aggregation::Max => Self::Max,
+            Aggregation::Avg => Self::Avg,
+            Aggregation::Sum => Self::Sum,
+            Aggregation::Count => Self::Count,
+        }
+    }
+}
+
+/// A minute: from such steps on, starts are at a multiple of the step, which rollups answer.
+const MINUTE_MS: i64 = 60_000;
+
 pub(super) async fn run(
     args: &Args,
     context: &Context,
@@ -54,16 +92,26 @@ pub(super) async fn run(
     let now_ms = (context.now)();
     let end_ms = args.at.unwrap_or(now_ms);
     let Some(last) = args.last else {
-        let samples = client.instant(&args.selector, args.at.unwrap_or(0)).await?;
+        let request = InstantRequest {
+            selector: args.selector.clone(),
+            time_unix_ms: args.at.unwrap_or(0),
+            limit_top: args.top.unwrap_or(0),
+            limit_bottom: args.bottom.unwrap_or(0),
+        };
+        let samples = client.instant_of(request).await?;
         return Ok(instant(args, samples, end_ms, out)?);
     };
-    let start_ms = before(end_ms, last);
+    let mut start_ms = before(end_ms, last);
     let step_ms = args.step.map_or(0, |s| i64::try_from(s.as_millis()).unwrap_or(i64::MAX));
+    if step_ms >= MINUTE_MS {
+        start_ms -= start_ms.rem_euclid(step_ms);
+    }
     let request = RangeRequest {
         selector: args.selector.clone(),
         start_unix_ms: start_ms,
         end_unix_ms: end_ms,
         step_ms,
+        aggregation: sextant_proto::v1::Aggregation::from(args.aggregation).into(),
     };
     let mut parts = client.range(request).await?;
     let columns = if context.interactive { (context.size)().0 } else { super::DEFAULT_SIZE.0 };

@@ -379,7 +379,7 @@ impl Runner {
         drop(windows);
         self.engine.maintain(window.clone());
         let changes = vec![Change::Maintenance(window.clone())];
-        self.parts.writer.send(Write::Changes { changes, spool: None });
+        self.parts.writer.send(Write::Changes { changes, spool: None, held: None });
         self.elapse();
         Ok(window)
     }
@@ -402,7 +402,7 @@ impl Runner {
             let entry = v1::IncidentEntry { time_unix_ms: time_ms, kind, by, text };
             stored.push(Change::Incident { incident: Box::new(incident), entry });
         }
-        self.parts.writer.send(Write::Changes { changes: stored, spool: None });
+        self.parts.writer.send(Write::Changes { changes: stored, spool: None, held: None });
     }
 
     fn tell(&self, change: &IncidentChange) {

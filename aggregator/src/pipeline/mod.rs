@@ -16,6 +16,7 @@ use crate::catalog::Catalog;
 use crate::detect::Detector;
 use crate::episode::Episodes;
 use crate::hub::Hub;
+use crate::in_flight::{Held, InFlight};
 use crate::incident::IncidentFeed;
 use crate::nodes::{Node, Nodes, Spool};
 use crate::series::{LayoutId, NodeId, NodeKey};
@@ -36,7 +37,13 @@ pub enum Job {
     /// Something that the aggregator itself observed of a node.
     Event(Arc<NodeKey>, Event),
     /// A frame; refusals go back to the session.
-    Frame { node: Arc<Node>, spool: Arc<Spool>, frame: Frame, refusals: mpsc::Sender<Refused> },
+    Frame {
+        node: Arc<Node>,
+        spool: Arc<Spool>,
+        frame: Frame,
+        refusals: mpsc::Sender<Refused>,
+        held: Held,
+    },
     /// Tells that everything handed over before has been taken.
     Settled(oneshot::Sender<()>),
     /// About a second went by.
@@ -54,6 +61,7 @@ pub struct Shared {
     pub events: Arc<EventIds>,
     pub incidents: IncidentFeed,
     pub writer: WriterHandle,
+    pub in_flight: Arc<InFlight>,
 }
 
 /// Numbers for events.

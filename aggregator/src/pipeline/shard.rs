@@ -13,6 +13,7 @@ use crate::catalog::Live;
 use crate::clock;
 use crate::detect::{Detector, Edge, NodeStatus, Subject, Tick};
 use crate::hub::{Notice, Samples};
+use crate::in_flight::Held;
 use crate::nodes::{Node, Spool};
 use crate::series::{NodeId, NodeKey, Series, wire_labels};
 use crate::storage::{Change, Chunk, FrameRecord};
@@ -62,15 +63,15 @@ impl Shard {
             self.shared.stats.shard_queue.add(-1);
             match job {
                 Job::Store(changes) => {
-                    self.shared.writer.send(Write::Changes { changes, spool: None });
+                    self.shared.writer.send(Write::Changes { changes, spool: None, held: None });
                 }
                 Job::Event(node, event) => {
                     let mut changes = vec![self.event(&node, event, clock::now_ms())];
                     self.settle(&mut changes);
-                    self.shared.writer.send(Write::Changes { changes, spool: None });
+                    self.shared.writer.send(Write::Changes { changes, spool: None, held: None });
                 }
-                Job::Frame { node, spool, frame, refusals } => {
-                    self.frame(&node, &spool, frame, &refusals);
+                Job::Frame { node, spool, frame, refusals, held } => {
+                    self.frame(&node, &spool, frame, &refusals, held);
                 }
                 // Who asked may have gone.
                 Job::Settled(done) => drop(done.send(())),
@@ -114,7 +115,7 @@ impl Shard {
         let now = clock::now_ms();
         let chunks = live.head.lock().append(frame.spool, frame.seq, now, decoded.rows());
         for chunk in chunks {
-            self.shared.writer.send(Write::Seal(Arc::clone(live), chunk));
+            self.seal(Arc::clone(live), chunk);
         }
         let node = live.layout.node.id;
         self.layouts.insert((node, live.layout.hash), Arc::clone(live));
@@ -134,8 +135,14 @@ impl Shard {
         let mut changes = std::mem::take(&mut self.orphans);
         self.settle(&mut changes);
         if !changes.is_empty() {
-            self.shared.writer.send(Write::Changes { changes, spool: None });
+            self.shared.writer.send(Write::Changes { changes, spool: None, held: None });
         }
+    }
+
+    fn seal(&self, live: Arc<Live>, chunk: Arc<Chunk>) {
+        let values = chunk.ticks_ms.len() * (chunk.columns.len() + 1);
+        let held = self.shared.in_flight.count(values * size_of::<f64>());
+        self.shared.writer.send(Write::Seal { live, chunk, held });
     }
 
     /// Keeps the last edge of each finding that began or ended.
@@ -171,6 +178,7 @@ impl Shard {
         spool: &Arc<Spool>,
         frame: Frame,
         refusals: &mpsc::Sender<Refused>,
+        held: Held,
     ) {
         let stats = Arc::clone(&self.shared.stats);
         let seq = frame.seq;
@@ -205,9 +213,9 @@ impl Shard {
         let told = Some((Arc::clone(spool), seq));
         // A chunk that this frame completed holds only frames that were handed over before.
         for (live, chunk) in chunks {
-            self.shared.writer.send(Write::Seal(live, chunk));
+            self.seal(live, chunk);
         }
-        self.shared.writer.send(Write::Changes { changes, spool: told });
+        self.shared.writer.send(Write::Changes { changes, spool: told, held: Some(held) });
     }
 
     /// Takes a frame in; the layout that it follows, or why it is refused.
@@ -336,7 +344,7 @@ impl Shard {
         let mut changes = Vec::new();
         self.settle(&mut changes);
         if !changes.is_empty() {
-            self.shared.writer.send(Write::Changes { changes, spool: None });
+            self.shared.writer.send(Write::Changes { changes, spool: None, held: None });
         }
         self.seal_idle(now);
     }
@@ -353,7 +361,7 @@ impl Shard {
                 && let Some(chunk) = head.seal()
             {
                 drop(head);
-                self.shared.writer.send(Write::Seal(Arc::clone(live), chunk));
+                self.seal(Arc::clone(live), chunk);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! A node's past in the order of its time: ticks of all its layouts, and what happened.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use sextant_proto::frame::ABSENT;
@@ -11,7 +11,7 @@ use crate::catalog::Live;
 use crate::detect::{Rules, Tick};
 use crate::nodes::Node;
 use crate::query::{Queries, QueryError};
-use crate::storage::{ColumnQuery, EventQuery};
+use crate::storage::{ColumnQuery, EventQuery, Resolution, Wanted};
 
 /// Time that is read at once.
 const WINDOW_MS: i64 = 2 * 3_600_000;
@@ -22,9 +22,9 @@ const EVENTS: usize = 10_000;
 struct Source {
     live: Arc<Live>,
     columns: Vec<usize>,
-    /// Ticks of the window that are not told yet, and the values of the columns.
+    /// Ticks of the window, and for each the values of the columns.
     ticks_ms: Vec<i64>,
-    values: Vec<Vec<f64>>,
+    values: Vec<f64>,
     next: usize,
     row: Vec<f64>,
 }
@@ -157,33 +157,40 @@ impl<'a> History<'a> {
 
 impl Source {
     fn read(&mut self, queries: &Queries, start_ms: i64, end_ms: i64) -> Result<(), QueryError> {
-        let layout = &self.live.layout;
-        let head = self.live.head.lock().snapshot(&self.columns, start_ms, end_ms);
-        let columns = self.columns.iter().map(|c| u32::try_from(*c).unwrap_or(u32::MAX)).collect();
-        let query = ColumnQuery { layout: layout.id.0, columns, start_ms, end_ms };
-        let mut parts: Vec<(Vec<i64>, Vec<Vec<f64>>)> = Vec::new();
-        for segment in queries.store.columns(&query)? {
-            if !head.chunks.contains(&(segment.spool, segment.first_seq)) {
-                parts.push((segment.ticks_ms, segment.columns));
-            }
-        }
-        parts.push((head.ticks_ms, head.columns));
-        let mut order: Vec<(i64, usize, usize)> = Vec::new();
-        for (part, (ticks_ms, _)) in parts.iter().enumerate() {
-            order.extend(ticks_ms.iter().enumerate().map(|(at, tick)| (*tick, part, at)));
-        }
-        order.sort_unstable();
-        // Two ticks of one instant: the node's clock was set back. The later one stays.
-        order.dedup_by(|later, kept| {
-            let same = later.0 == kept.0;
-            if same {
-                *kept = *later;
-            }
-            same
+        // By tick: a part of a block may have some of the columns only. Two ticks of one instant
+        // are a clock that was set back: the later one stays.
+        let mut rows: BTreeMap<i64, Vec<f64>> = BTreeMap::new();
+        let width = self.columns.len();
+        let mut set = |slot: usize, tick: i64, value: f64| {
+            rows.entry(tick).or_insert_with(|| vec![ABSENT; width])[slot] = value;
+        };
+        let mut newest = Vec::new();
+        let columns: Vec<u32> =
+            self.columns.iter().map(|c| u32::try_from(*c).unwrap_or(u32::MAX)).collect();
+        let seen = self.live.head.lock().visit(&columns, start_ms, end_ms, |slot, tick, value| {
+            newest.push((slot, tick, value));
         });
-        self.ticks_ms = order.iter().map(|(tick, ..)| *tick).collect();
-        let column = |c: usize| order.iter().map(|(_, part, at)| parts[*part].1[c][*at]).collect();
-        self.values = (0..self.columns.len()).map(column).collect();
+        let wanted = vec![Wanted { layout: self.live.layout.id.0, columns }];
+        let resolution = Resolution::Samples;
+        let query = ColumnQuery { wanted, start_ms, end_ms, resolution };
+        queries.store.columns(&query, &mut |_, segment| {
+            let is_seen =
+                segment.last_seq > 0 && seen.contains(&(segment.spool, segment.first_seq));
+            // Rules are about samples: where only rollups are left, there is nothing for them.
+            if !is_seen && segment.step_ms == 0 {
+                for (&slot, column) in segment.which.iter().zip(&segment.columns) {
+                    for (&tick, &value) in segment.ticks_ms.iter().zip(column) {
+                        set(slot, tick, value);
+                    }
+                }
+            }
+            true
+        })?;
+        for (slot, tick, value) in newest {
+            set(slot, tick, value);
+        }
+        self.ticks_ms = rows.keys().copied().collect();
+        self.values = rows.into_values().flatten().collect();
         self.next = 0;
         Ok(())
     }
@@ -191,8 +198,9 @@ impl Source {
     fn take(&mut self) -> PastTick<'_> {
         let at = self.next;
         self.next += 1;
-        for (column, values) in self.columns.iter().zip(&self.values) {
-            self.row[*column] = values[at];
+        let values = self.values.chunks_exact(self.columns.len()).nth(at).unwrap_or_default();
+        for (column, value) in self.columns.iter().zip(values) {
+            self.row[*column] = *value;
         }
         let tick =
             Tick { layout: &self.live.layout, time_ms: self.ticks_ms[at], values: &self.row };

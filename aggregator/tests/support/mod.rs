@@ -216,6 +216,7 @@ pub async fn all(
         start_unix_ms: 0,
         end_unix_ms: i64::MAX / 2,
         step_ms: 0,
+        ..RangeRequest::default()
     };
     let mut stream = client.range(request).await.expect("range").into_inner();
     let mut found: std::collections::BTreeMap<String, Vec<(i64, f64)>> = Default::default();

@@ -54,6 +54,7 @@ pub(super) async fn node(
             start_unix_ms: plan.time_ms(node, ticks.start),
             end_unix_ms: plan.time_ms(node, ticks.end) - 1,
             step_ms: 0,
+            ..RangeRequest::default()
         };
         let mut checker = Checker::new(plan, node, ticks);
         let answer = client.range(request).await;

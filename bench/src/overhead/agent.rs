@@ -204,6 +204,7 @@ pub(super) async fn collected(
         start_unix_ms: start_ms,
         end_unix_ms: end_ms,
         step_ms: 0,
+        ..RangeRequest::default()
     };
     let mut answer = client.range(request).await.context("ask for samples")?.into_inner();
     let mut collected = Collected::default();

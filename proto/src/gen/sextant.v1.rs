@@ -844,6 +844,12 @@ pub struct InstantRequest {
     /// 0 for now.
     #[prost(int64, tag = "2")]
     pub time_unix_ms: i64,
+    /// Only so many, those with the largest values, largest first; 0 for all. NaN is no value here.
+    #[prost(uint32, tag = "3")]
+    pub limit_top: u32,
+    /// The same with the smallest; both at once is an error.
+    #[prost(uint32, tag = "4")]
+    pub limit_bottom: u32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct InstantSample {
@@ -868,9 +874,13 @@ pub struct RangeRequest {
     pub start_unix_ms: i64,
     #[prost(int64, tag = "3")]
     pub end_unix_ms: i64,
-    /// 0 for every sample as it was read; otherwise the last sample at or before each step.
+    /// 0 for every sample as it was read; otherwise one value at each step. Steps and starts that
+    /// are multiples of a minute or an hour cost the least: rollups answer them.
     #[prost(int64, tag = "4")]
     pub step_ms: i64,
+    /// What the value at a step is.
+    #[prost(enumeration = "Aggregation", tag = "5")]
+    pub aggregation: i32,
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct RangeResponse {
@@ -1378,6 +1388,51 @@ pub struct EndMaintenanceRequest {
 pub struct EndMaintenanceResponse {
     #[prost(message, optional, tag = "1")]
     pub maintenance: ::core::option::Option<Maintenance>,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Aggregation {
+    /// As AGGREGATION_LAST.
+    Unspecified = 0,
+    /// The last sample at or before the step, of the last five minutes.
+    Last = 1,
+    /// Of the samples after the step before, up to and with this one:
+    Min = 2,
+    Max = 3,
+    Avg = 4,
+    Sum = 5,
+    /// How many there were.
+    Count = 6,
+}
+impl Aggregation {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "AGGREGATION_UNSPECIFIED",
+            Self::Last => "AGGREGATION_LAST",
+            Self::Min => "AGGREGATION_MIN",
+            Self::Max => "AGGREGATION_MAX",
+            Self::Avg => "AGGREGATION_AVG",
+            Self::Sum => "AGGREGATION_SUM",
+            Self::Count => "AGGREGATION_COUNT",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "AGGREGATION_UNSPECIFIED" => Some(Self::Unspecified),
+            "AGGREGATION_LAST" => Some(Self::Last),
+            "AGGREGATION_MIN" => Some(Self::Min),
+            "AGGREGATION_MAX" => Some(Self::Max),
+            "AGGREGATION_AVG" => Some(Self::Avg),
+            "AGGREGATION_SUM" => Some(Self::Sum),
+            "AGGREGATION_COUNT" => Some(Self::Count),
+            _ => None,
+        }
+    }
 }
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
 #[repr(i32)]

@@ -1,7 +1,10 @@
 //! What only the store on disk promises: it survives restarts, crashes, full disks and damage.
 
+mod backup;
+mod compaction;
 mod damage;
 mod kill;
+mod migrate;
 mod readers;
 mod restart;
 
@@ -23,7 +26,7 @@ fn contents(directory: &Path) -> BTreeMap<String, (usize, u32)> {
         let name = entry.file_name().into_string().expect("plain name");
         (name, (bytes.len(), crc32fast::hash(&bytes)))
     };
-    entries.map(file).filter(|(name, _)| name != "lock").collect()
+    entries.map(file).filter(|(name, _)| !name.ends_with("lock")).collect()
 }
 
 fn names(directory: &Path) -> Vec<String> {

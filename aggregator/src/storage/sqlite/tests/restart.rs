@@ -1,7 +1,7 @@
 use tempfile::tempdir;
 
-use super::super::days::DAY_MS;
-use super::super::migrate::{DAY, Format, MAIN};
+use super::super::files::{DAY_MS, Kind};
+use super::super::migrate::{DAY, Format, MAIN, ROLLUPS};
 use super::super::{SqliteStore, Writer};
 use super::{contents, names, open};
 use crate::storage::tests::{
@@ -129,7 +129,7 @@ fn full_disk_fails_the_seal_and_not_the_store() {
     store.seal(&[chunk(1, 1..=2, MIDNIGHT)]).unwrap();
     let limit = |pages: i64| {
         let mut writer = store.writer.lock();
-        let day = writer.days.get(directory.path(), 20_778).unwrap();
+        let day = writer.files.get(directory.path(), Kind::Blocks.of_day(20_778)).unwrap();
         day.pragma_update(None, "max_page_count", pages).unwrap();
     };
     limit(1);
@@ -243,6 +243,7 @@ fn released_migrations_are_as_released() {
     let marks = |format: &Format| -> Vec<u32> {
         format.migrations.iter().map(|step| crc32fast::hash(step.as_bytes())).collect()
     };
-    assert_eq!(marks(&MAIN), [2_543_331_781, 189_459_736]);
-    assert_eq!(marks(&DAY), [65_594_265]);
+    assert_eq!(marks(&MAIN), [2_543_331_781, 189_459_736, 2_547_732_586]);
+    assert_eq!(marks(&DAY), [65_594_265, 1_246_022_412]);
+    assert_eq!(marks(&ROLLUPS), [3_829_577_924]);
 }
