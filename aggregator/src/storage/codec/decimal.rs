@@ -1,11 +1,14 @@
 //! Doubles that are short decimals, as integers: `n / 10^e`, where the division gives back the
 //! very bits. Negative zero, infinities and NaN are no decimals, nor is anything of more than
-//! 53 bits.
+//! 53 bits. Times of PTP are treated alike: they come in 65,536ths of a nanosecond.
 
-/// Powers of ten that are tried.
-pub(super) const MAX_EXPONENT: usize = 9;
-pub(super) const POWERS: [f64; MAX_EXPONENT + 1] =
-    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9];
+use sextant_proto::frame::is_absent;
+
+/// The last of the scales.
+pub(super) const MAX_EXPONENT: usize = 10;
+/// Scales that are tried: powers of ten, and PTP's `TimeInterval` (IEEE 1588) in seconds.
+const POWERS: [f64; MAX_EXPONENT + 1] =
+    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 65_536e9];
 /// Above it not every integer is a double.
 const LIMIT: f64 = 9_007_199_254_740_992.0;
 
@@ -43,13 +46,15 @@ pub(super) fn choose_exponent(values: &[f64]) -> Option<usize> {
     let mut counts = [0usize; MAX_EXPONENT + 1];
     let mut others = 0;
     let mut last = 0;
-    for &value in values {
+    let present = || values.iter().copied().filter(|&value| !is_absent(value));
+    let count = present().count();
+    for value in present() {
         if to_integer(value, last).is_none() {
             match decimals(value, last + 1) {
                 Some(exponent) => last = exponent,
                 None => {
                     others += 1;
-                    if others * 4 > values.len() {
+                    if others * 4 > count {
                         return None;
                     }
                     continue;
@@ -61,9 +66,9 @@ pub(super) fn choose_exponent(values: &[f64]) -> Option<usize> {
     // Counts are of runs that needed no more: a value of fewer decimals fits as well.
     let mut best = (usize::MAX, 0);
     let mut above: usize = counts.iter().sum();
-    for (exponent, count) in counts.iter().enumerate() {
-        above -= count;
-        let cost = above * 80 + exponent * values.len() * 3;
+    for (exponent, here) in counts.iter().enumerate() {
+        above -= here;
+        let cost = above * 80 + exponent * count * 3;
         best = best.min((cost, exponent));
     }
     Some(best.1)
