@@ -16,7 +16,7 @@
 use sextant_proto::frame::ABSENT;
 
 use super::bytes::{Cursor, put_varint};
-use super::decimal::{MAX_EXPONENT, choose_exponent, to_integer, to_value};
+use super::decimal::{LAST_SCALE, choose_scale, to_integer, to_value};
 use super::integers::Integers;
 use super::mixed::{self, Parsed, Sources};
 use super::predict::Weights;
@@ -34,7 +34,7 @@ const OTHER: u64 = 2;
 #[derive(Default)]
 pub(super) struct Split {
     /// 15 for bits.
-    exponent: usize,
+    scale: usize,
     pub(super) kept: Vec<i64>,
     runs: Runs,
 }
@@ -124,10 +124,10 @@ fn unordered(bits: i64) -> f64 {
 impl Split {
     /// Splits a column, in place of what was split before.
     pub(super) fn of(&mut self, column: &[f64]) {
-        let exponent = choose_exponent(column);
-        self.exponent = exponent.unwrap_or(BITS);
-        self.take(column, |value| match exponent {
-            Some(exponent) => to_integer(value, exponent),
+        let scale = choose_scale(column);
+        self.scale = scale.unwrap_or(BITS);
+        self.take(column, |value| match scale {
+            Some(scale) => to_integer(value, scale),
             None => (value.to_bits() != ABSENT.to_bits()).then(|| ordered(value)),
         });
     }
@@ -159,12 +159,12 @@ impl Split {
 
     /// Whether it is all decimals, so that other columns can be compared tick by tick.
     pub(super) fn is_whole(&self) -> bool {
-        self.exponent != BITS && self.runs.before.is_empty()
+        self.scale != BITS && self.runs.before.is_empty()
     }
 
     fn put_head(&self, form: u8, integers: &mut Integers, out: &mut Vec<u8>) {
         let taken_out = if self.runs.before.is_empty() { 0 } else { TAKEN_OUT };
-        let high = u8::try_from(self.exponent << 4).expect("four bits");
+        let high = u8::try_from(self.scale << 4).expect("four bits");
         out.push(form | taken_out | high);
         if taken_out != 0 {
             self.runs.encode(integers, out);
@@ -195,21 +195,21 @@ impl Split {
         for (&before, &length) in self.runs.before.iter().zip(&self.runs.lengths) {
             let some;
             (some, kept) = kept.split_at_checked(usize::try_from(before).ok()?)?;
-            extend(self.exponent, some, out);
+            extend(self.scale, some, out);
             let bits;
             (bits, taken_out) = taken_out.split_at_checked(usize::try_from(length).ok()?)?;
             out.extend(bits.iter().map(|&bits| f64::from_bits(bits)));
         }
-        extend(self.exponent, kept, out);
+        extend(self.scale, kept, out);
         Some(())
     }
 }
 
-fn extend(exponent: usize, integers: &[i64], out: &mut Vec<f64>) {
-    if exponent == BITS {
+fn extend(scale: usize, integers: &[i64], out: &mut Vec<f64>) {
+    if scale == BITS {
         out.extend(integers.iter().map(|&integer| unordered(integer)));
     } else {
-        out.extend(integers.iter().map(|&integer| to_value(integer, exponent)));
+        out.extend(integers.iter().map(|&integer| to_value(integer, scale)));
     }
 }
 
@@ -233,8 +233,8 @@ impl Columns {
     pub(super) fn begin<'a>(&mut self, bytes: &'a [u8], count: usize) -> Option<Half<'a>> {
         let mut cursor = Cursor::new(bytes);
         let head = cursor.byte()?;
-        self.split.exponent = usize::from(head >> 4);
-        if self.split.exponent > MAX_EXPONENT && self.split.exponent != BITS {
+        self.split.scale = usize::from(head >> 4);
+        if self.split.scale > LAST_SCALE && self.split.scale != BITS {
             return None;
         }
         self.split.runs.clear();

@@ -93,6 +93,11 @@ fn columns(seed: u64, ticks: usize) -> Vec<Vec<f64>> {
     for exponent in 0..10 {
         columns.push((0..ticks).map(|_| seeded.below(1 << 20) / 10f64.powi(exponent)).collect());
     }
+    for factor in [1e-3, 1e-6] {
+        columns.push(map(&first, &mut |_, value| value * factor));
+    }
+    columns.push(map(&first, &mut |_, value| value / 1000.0 / 1000.0));
+    columns.push(map(&second, &mut |_, value| value / 65_536.0 * 1e-9));
     columns.extend([first, second, sum]);
     columns
 }
