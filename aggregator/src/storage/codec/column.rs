@@ -3,31 +3,39 @@
 //! made of decimals is taken by its bits, in an order that follows the values.
 //!
 //! ```text
-//!   1   form (2 bits): 0 decimals, 1 bits, 2 pco of bits, 3 pco of decimals;
-//!       +4 some are taken out; upper half: exponent
+//!   1   form (2 bits): 0 packed, 1 mixed; +4 some values are taken out;
+//!       upper half: scale of the decimals, 15 for bits
 //!       when some are taken out:
-//!       k   runs, LEB128, +1 bit (lowest) when all of them are absent
+//!       k   runs, LEB128, above two bits: 0 all of them are absent, 1 all are the same, 2 other
 //!           values kept before each run, integers
 //!           lengths of the runs, integers
-//!           8 bytes for each value unless all are absent
-//!       integers of what is left
+//!           8 bytes if all are the same, 8 bytes for each if they are other
+//!       what is left, in its form
 //! ```
 
 use sextant_proto::frame::ABSENT;
 
 use super::bytes::{Cursor, put_varint};
-use super::decimal::{choose_exponent, to_integer, to_value};
+use super::decimal::{LAST_SCALE, choose_scale, to_integer, to_value};
 use super::integers::Integers;
+use super::mixed::{self, Parsed, Sources};
+use super::predict::Weights;
+use super::steps::Shape;
 
-const DECIMALS: u8 = 0;
-const BITS: u8 = 1;
+const PACKED: u8 = 0;
+const MIXED: u8 = 1;
 const TAKEN_OUT: u8 = 4;
+const BITS: usize = 15;
+const ALL_ABSENT: u64 = 0;
+const ALL_SAME: u64 = 1;
+const OTHER: u64 = 2;
 
-/// Writes and reads columns; keeps its buffers.
+/// A column as integers and what was taken out of it.
 #[derive(Default)]
-pub(super) struct Columns {
-    integers: Integers,
-    kept: Vec<i64>,
+pub(super) struct Split {
+    /// 15 for bits.
+    scale: usize,
+    pub(super) kept: Vec<i64>,
     runs: Runs,
 }
 
@@ -47,13 +55,21 @@ impl Runs {
     }
 
     fn encode(&self, integers: &mut Integers, out: &mut Vec<u8>) {
-        let all_absent = self.values.iter().all(|&bits| bits == ABSENT.to_bits());
-        put_varint((self.before.len() as u64) << 1 | u64::from(all_absent), out);
+        let first = self.values.first().copied().unwrap_or_default();
+        let values = match self.values.iter().all(|&bits| bits == first) {
+            true if first == ABSENT.to_bits() => ALL_ABSENT,
+            true => ALL_SAME,
+            false => OTHER,
+        };
+        put_varint((self.before.len() as u64) << 2 | values, out);
         integers.encode(&self.before, out);
         integers.encode(&self.lengths, out);
-        if !all_absent {
-            out.extend(self.values.iter().flat_map(|bits| bits.to_le_bytes()));
-        }
+        let count = match values {
+            ALL_ABSENT => 0,
+            ALL_SAME => 1,
+            _ => self.values.len(),
+        };
+        out.extend(self.values[..count].iter().flat_map(|bits| bits.to_le_bytes()));
     }
 
     /// Reads the runs of a column of so many values; gives the number of values taken out.
@@ -65,7 +81,7 @@ impl Runs {
     ) -> Option<usize> {
         self.clear();
         let head = cursor.varint()?;
-        let runs = usize::try_from(head >> 1).ok().filter(|&runs| runs <= count)?;
+        let runs = usize::try_from(head >> 2).ok().filter(|&runs| runs <= count)?;
         integers.decode(cursor, runs, &mut self.before)?;
         integers.decode(cursor, runs, &mut self.lengths)?;
         let mut taken_out = 0;
@@ -77,11 +93,17 @@ impl Runs {
                 return None;
             }
         }
-        if head & 1 == 1 {
-            self.values.resize(taken_out, ABSENT.to_bits());
-        } else {
-            let (words, _) = cursor.take(taken_out * 8)?.as_chunks();
-            self.values.extend(words.iter().map(|&word| u64::from_le_bytes(word)));
+        match head & 3 {
+            ALL_ABSENT => self.values.resize(taken_out, ABSENT.to_bits()),
+            ALL_SAME => {
+                let word = cursor.take(8)?.try_into().expect("eight bytes");
+                self.values.resize(taken_out, u64::from_le_bytes(word));
+            }
+            OTHER => {
+                let (words, _) = cursor.take(taken_out * 8)?.as_chunks();
+                self.values.extend(words.iter().map(|&word| u64::from_le_bytes(word)));
+            }
+            _ => return None,
         }
         Some(taken_out)
     }
@@ -99,83 +121,165 @@ fn unordered(bits: i64) -> f64 {
     )
 }
 
-impl Columns {
-    pub(super) fn encode(&mut self, column: &[f64], out: &mut Vec<u8>) {
-        let exponent = choose_exponent(column);
-        self.split(column, |value| match exponent {
-            Some(exponent) => to_integer(value, exponent),
+impl Split {
+    /// Splits a column, in place of what was split before.
+    pub(super) fn of(&mut self, column: &[f64]) {
+        let scale = choose_scale(column);
+        self.scale = scale.unwrap_or(BITS);
+        self.take(column, |value| match scale {
+            Some(scale) => to_integer(value, scale),
             None => (value.to_bits() != ABSENT.to_bits()).then(|| ordered(value)),
         });
-        let form = if exponent.is_some() { DECIMALS } else { BITS };
-        let taken_out = if self.runs.before.is_empty() { 0 } else { TAKEN_OUT };
-        let high = u8::try_from(exponent.unwrap_or(0)).expect("at most 9") << 4;
-        out.push(form | taken_out | high);
-        if taken_out != 0 {
-            self.runs.encode(&mut self.integers, out);
-        }
-        self.integers.encode(&self.kept, out);
     }
 
     /// Takes out what has no integer.
-    fn split(&mut self, column: &[f64], integer: impl Fn(f64) -> Option<i64>) {
+    fn take(&mut self, column: &[f64], integer: impl Fn(f64) -> Option<i64>) {
         self.kept.clear();
         self.runs.clear();
-        let mut run_start = 0;
         let mut kept_before = 0;
+        let mut in_run = false;
         for &value in column {
             if let Some(integer) = integer(value) {
                 self.kept.push(integer);
+                in_run = false;
                 continue;
             }
-            let kept = self.kept.len();
-            if run_start == self.runs.values.len() && run_start > 0 && kept == kept_before {
+            if in_run {
                 *self.runs.lengths.last_mut().expect("a run was begun") += 1;
             } else {
+                let kept = self.kept.len();
                 self.runs.before.push((kept - kept_before).try_into().expect("few values"));
                 self.runs.lengths.push(1);
                 kept_before = kept;
+                in_run = true;
             }
             self.runs.values.push(value.to_bits());
-            run_start = self.runs.values.len();
         }
     }
 
-    /// Appends so many values of a column that was encoded; `None` when it is none.
-    pub(super) fn decode(&mut self, bytes: &[u8], count: usize, out: &mut Vec<f64>) -> Option<()> {
-        let mut cursor = Cursor::new(bytes);
-        let head = cursor.byte()?;
-        let (form, exponent) = (head & 3, usize::from(head >> 4));
-        if exponent > super::decimal::MAX_EXPONENT || head & 8 != 0 {
-            return None;
+    /// Whether it is all decimals, so that other columns can be compared tick by tick.
+    pub(super) fn is_whole(&self) -> bool {
+        self.scale != BITS && self.runs.before.is_empty()
+    }
+
+    fn put_head(&self, form: u8, integers: &mut Integers, out: &mut Vec<u8>) {
+        let taken_out = if self.runs.before.is_empty() { 0 } else { TAKEN_OUT };
+        let high = u8::try_from(self.scale << 4).expect("four bits");
+        out.push(form | taken_out | high);
+        if taken_out != 0 {
+            self.runs.encode(integers, out);
         }
-        self.runs.clear();
-        let mut kept = count;
-        if head & TAKEN_OUT != 0 {
-            kept -= self.runs.decode(&mut self.integers, &mut cursor, count)?;
-        }
-        self.integers.decode(&mut cursor, kept, &mut self.kept)?;
-        if !cursor.is_empty() {
-            return None;
-        }
+    }
+
+    /// Appends it, packed.
+    pub(super) fn put_packed(&self, integers: &mut Integers, out: &mut Vec<u8>) {
+        self.put_head(PACKED, integers, out);
+        integers.encode(&self.kept, out);
+    }
+
+    /// Appends it, with mixed predictions.
+    pub(super) fn put_mixed(
+        &self,
+        integers: &mut Integers,
+        (shape, steps): (Shape, &[i64]),
+        weights: Option<&Weights>,
+        sources: &Sources<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        self.put_head(MIXED, integers, out);
+        mixed::encode(shape, steps, weights, sources, out);
+    }
+
+    fn put_values(&self, out: &mut Vec<f64>) -> Option<()> {
         let (mut kept, mut taken_out) = (&self.kept[..], &self.runs.values[..]);
         for (&before, &length) in self.runs.before.iter().zip(&self.runs.lengths) {
             let some;
             (some, kept) = kept.split_at_checked(usize::try_from(before).ok()?)?;
-            extend(form, exponent, some, out)?;
+            extend(self.scale, some, out);
             let bits;
             (bits, taken_out) = taken_out.split_at_checked(usize::try_from(length).ok()?)?;
             out.extend(bits.iter().map(|&bits| f64::from_bits(bits)));
         }
-        extend(form, exponent, kept, out)
+        extend(self.scale, kept, out);
+        Some(())
     }
 }
 
-fn extend(form: u8, exponent: usize, integers: &[i64], out: &mut Vec<f64>) -> Option<()> {
-    match form {
-        DECIMALS if exponent == 0 => out.extend(integers.iter().map(|&i| to_value(i, 0))),
-        DECIMALS => out.extend(integers.iter().map(|&i| to_value(i, exponent))),
-        BITS => out.extend(integers.iter().map(|&i| unordered(i))),
-        _ => return None,
+fn extend(scale: usize, integers: &[i64], out: &mut Vec<f64>) {
+    if scale == BITS {
+        out.extend(integers.iter().map(|&integer| unordered(integer)));
+    } else {
+        out.extend(integers.iter().map(|&integer| to_value(integer, scale)));
     }
-    Some(())
+}
+
+/// Reads columns; keeps its buffers.
+#[derive(Default)]
+pub(super) struct Columns {
+    integers: Integers,
+    split: Split,
+}
+
+/// A column that is read, up to where others may be needed.
+pub(super) enum Half<'a> {
+    /// Its integers are there.
+    Whole,
+    /// So many integers come from this and the steps of its sources.
+    Mixed(usize, Parsed<'a>),
+}
+
+impl Columns {
+    /// Reads the first half of a column of so many values; `None` when it is none.
+    pub(super) fn begin<'a>(&mut self, bytes: &'a [u8], count: usize) -> Option<Half<'a>> {
+        let mut cursor = Cursor::new(bytes);
+        let head = cursor.byte()?;
+        self.split.scale = usize::from(head >> 4);
+        if self.split.scale > LAST_SCALE && self.split.scale != BITS {
+            return None;
+        }
+        self.split.runs.clear();
+        let mut kept = count;
+        if head & TAKEN_OUT != 0 {
+            kept -= self.split.runs.decode(&mut self.integers, &mut cursor, count)?;
+        }
+        match head & !(TAKEN_OUT | 0xf0) {
+            PACKED => {
+                self.integers.decode(&mut cursor, kept, &mut self.split.kept)?;
+                cursor.is_empty().then_some(Half::Whole)
+            }
+            MIXED => Some(Half::Mixed(kept, Parsed::new(cursor.rest())?)),
+            _ => None,
+        }
+    }
+
+    /// The second half of a mixed column.
+    pub(super) fn finish(&mut self, parsed: &Parsed<'_>, steps: Vec<i64>) {
+        self.split.kept = parsed.values(steps);
+    }
+
+    /// Appends the values of the column that was read.
+    pub(super) fn put_values(&self, out: &mut Vec<f64>) -> Option<()> {
+        self.split.put_values(out)
+    }
+
+    /// Reads a packed column at one go.
+    pub(super) fn decode_packed(
+        &mut self,
+        bytes: &[u8],
+        count: usize,
+        out: &mut Vec<f64>,
+    ) -> Option<()> {
+        match self.begin(bytes, count)? {
+            Half::Whole => self.put_values(out),
+            Half::Mixed(..) => None,
+        }
+    }
+}
+
+/// The steps of a whole mixed column that refers to none; `None` when it is another.
+pub(super) fn mixed_steps(bytes: &[u8], count: usize) -> Option<Vec<i64>> {
+    let (&head, bytes) = bytes.split_first()?;
+    let parsed = Parsed::new(bytes)?;
+    let is_plain = head & 0xf == MIXED && parsed.sources().is_empty();
+    if is_plain { parsed.steps(count, &[]) } else { None }
 }

@@ -1,12 +1,16 @@
 //! Writing blocks.
 
 use super::bytes::put_varint;
-use super::column::Columns;
+use super::cold;
+use super::column::Split;
 use super::integers::Integers;
 use super::{
     CRC_BYTES, MAGIC, MAX_COLUMNS, MAX_TICKS, ROLLUP_PLANES, RollupColumn, SAMPLE_PLANES,
     column_crc,
 };
+
+/// Fewer ticks are not worth what the models cost to learn.
+const COLD_TICKS: usize = 64;
 
 /// How much time to spend on fewer bytes. Both are read by the same reader.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +62,7 @@ fn encode(
     ticks_ms: &[i64],
     columns: &[&[f64]],
     planes: u8,
-    _effort: Effort,
+    effort: Effort,
 ) -> Result<Vec<u8>, EncodeError> {
     if ticks_ms.len() > MAX_TICKS || columns.len() > MAX_COLUMNS {
         return Err(EncodeError::TooLarge { ticks: ticks_ms.len(), columns: columns.len() });
@@ -66,21 +70,37 @@ fn encode(
     if let Some(uneven) = columns.iter().position(|column| column.len() != ticks_ms.len()) {
         return Err(EncodeError::Uneven(uneven / usize::from(planes)));
     }
-    let mut coder = Columns::default();
     let mut integers = Integers::default();
     let mut data = Vec::new();
-    let mut lengths = Vec::with_capacity(columns.len());
     let mut constants = Vec::new();
-    for column in columns {
-        let start = data.len();
+    let mut varying = Vec::new();
+    for (index, column) in columns.iter().enumerate() {
         if is_constant(column) {
             constants.push(column.first().copied().unwrap_or_default());
         } else {
-            coder.encode(column, &mut data);
-            let (crc, bytes) = column_crc(&data[start..]);
-            data.extend(&crc[..bytes]);
+            varying.push(index);
         }
-        lengths.push(i64::try_from(data.len() - start).expect("memory is smaller"));
+    }
+    let mut lengths = vec![0; columns.len()];
+    let mut put_end = |index: usize, start: usize, data: &mut Vec<u8>| {
+        let (crc, bytes) = column_crc(&data[start..]);
+        data.extend(&crc[..bytes]);
+        lengths[index] = i64::try_from(data.len() - start).expect("memory is smaller");
+    };
+    let mut split = Split::default();
+    if effort == Effort::Cold && ticks_ms.len() >= COLD_TICKS {
+        for (index, column) in cold::encode(columns, &varying) {
+            let start = data.len();
+            data.extend(column);
+            put_end(index, start, &mut data);
+        }
+    } else {
+        for &index in &varying {
+            let start = data.len();
+            split.of(columns[index]);
+            split.put_packed(&mut integers, &mut data);
+            put_end(index, start, &mut data);
+        }
     }
     let mut block = Vec::with_capacity(data.len() + columns.len() * 2 + 64);
     block.extend(MAGIC);
@@ -90,7 +110,8 @@ fn encode(
     put_varint(columns.len() as u64, &mut block);
     integers.encode(ticks_ms, &mut block);
     integers.encode(&lengths, &mut block);
-    coder.encode(&constants, &mut block);
+    split.of(&constants);
+    split.put_packed(&mut integers, &mut block);
     let head = block.len() + CRC_BYTES;
     let too_large = EncodeError::TooLarge { ticks: ticks_ms.len(), columns: columns.len() };
     let head = u32::try_from(head).map_err(|_| too_large)?;

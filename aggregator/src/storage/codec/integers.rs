@@ -46,7 +46,7 @@ fn gcd(mut a: u64, mut b: u64) -> u64 {
 }
 
 /// What divides the distance of all values from the first.
-fn common_divisor(values: &[i64]) -> u64 {
+pub(super) fn common_divisor(values: &[i64]) -> u64 {
     let (Some(&first), Some(&min), Some(&max)) =
         (values.first(), values.iter().min(), values.iter().max())
     else {

@@ -1,67 +1,21 @@
 //! Reading blocks in parts. Whatever the bytes, never a panic and never more memory than the
 //! counts of the checked head allow.
 
-use super::bytes::Cursor;
-use super::column::Columns;
-use super::integers::Integers;
+use std::rc::Rc;
+
+use rustc_hash::FxHashMap;
+
+use super::column::{Columns, Half, mixed_steps};
+use super::head::{Place, decode_head};
 use super::rollup::RollupColumn;
-use super::{
-    CRC_BYTES, FIXED_BYTES, MAGIC, MAX_COLUMNS, MAX_TICKS, ROLLUP_PLANES, SAMPLE_PLANES, column_crc,
-};
+use super::source::{ReadAt, ReadError};
+use super::{CRC_BYTES, FIXED_BYTES, MAGIC, ROLLUP_PLANES, SAMPLE_PLANES, SHORT_BYTES, column_crc};
 
 /// What is read at first: the head of all but the largest layouts.
 const FIRST_READ_BYTES: usize = 4096;
 
-/// Why a block cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub enum ReadError<E> {
-    /// Its bytes are not what was written.
-    #[error("{0}")]
-    Damaged(String),
-    /// It does not have the column.
-    #[error("no column {0}")]
-    NoColumn(u32),
-    /// Where it lies could not be read.
-    #[error("source")]
-    Source(#[source] E),
-}
-
-/// Bytes that are read in parts.
-pub trait ReadAt {
-    type Error;
-
-    /// All bytes.
-    fn size(&self) -> usize;
-
-    /// Fills the buffer from this place on.
-    ///
-    /// # Errors
-    /// When that many bytes cannot be read there.
-    fn read_at(&mut self, offset: usize, buffer: &mut [u8]) -> Result<(), Self::Error>;
-}
-
-impl ReadAt for &[u8] {
-    type Error = std::io::Error;
-
-    fn size(&self) -> usize {
-        self.len()
-    }
-
-    fn read_at(&mut self, offset: usize, buffer: &mut [u8]) -> Result<(), Self::Error> {
-        let end = offset.saturating_add(buffer.len());
-        let bytes = self.get(offset..end).ok_or(std::io::ErrorKind::UnexpectedEof)?;
-        buffer.copy_from_slice(bytes);
-        Ok(())
-    }
-}
-
-/// A column as it lies in a block.
-#[derive(Clone, Copy)]
-enum Place {
-    Constant(f64),
-    /// Start and end, from the start of the block.
-    Bytes(usize, usize),
-}
+/// Steps of columns that others refer to are kept up to these: 32 MiB.
+const MAX_KEPT_STEPS: usize = 1 << 22;
 
 /// Reads parts of one block.
 pub struct Reader<S> {
@@ -70,7 +24,16 @@ pub struct Reader<S> {
     ticks: Vec<i64>,
     places: Vec<Place>,
     coder: Columns,
-    buffer: Vec<u8>,
+    fetched: Span,
+    /// Steps of columns that others refer to.
+    sources: FxHashMap<u32, Rc<[i64]>>,
+}
+
+/// Bytes that were read ahead.
+#[derive(Default)]
+struct Span {
+    start: usize,
+    bytes: Vec<u8>,
 }
 
 impl<S: ReadAt> Reader<S> {
@@ -109,7 +72,20 @@ impl<S: ReadAt> Reader<S> {
         if places.len() % usize::from(planes) != 0 {
             return Err(damaged("its head contradicts itself"));
         }
-        Ok(Self { source, planes, ticks, places, coder, buffer: Vec::new() })
+        Ok(Self {
+            source,
+            planes,
+            ticks,
+            places,
+            coder,
+            fetched: Span::default(),
+            sources: FxHashMap::default(),
+        })
+    }
+
+    /// Its bytes.
+    pub fn size(&self) -> usize {
+        self.source.size()
     }
 
     /// Its bytes.
@@ -149,14 +125,22 @@ impl<S: ReadAt> Reader<S> {
     /// # Errors
     /// As with [`Self::column`].
     pub fn columns(&mut self, wanted: &[u32]) -> Result<Vec<Vec<f64>>, ReadError<S::Error>> {
-        wanted
+        if self.is_rollup() && !wanted.is_empty() {
+            return Err(ReadError::NoColumn(wanted[0]));
+        }
+        let flat: Vec<usize> = wanted
             .iter()
-            .map(|&index| {
-                let mut column = Vec::new();
-                self.column(index, &mut column)?;
-                Ok(column)
-            })
-            .collect()
+            .map(|&index| self.flat(index, 0).ok_or(ReadError::NoColumn(index)))
+            .collect::<Result<_, _>>()?;
+        self.fetch(&flat)?;
+        let columns = wanted.iter().map(|&index| {
+            let mut column = Vec::new();
+            self.plane(index, 0, &mut column)?;
+            Ok(column)
+        });
+        let columns = columns.collect();
+        self.fetched = Span::default();
+        columns
     }
 
     /// A column of rollups.
@@ -167,11 +151,21 @@ impl<S: ReadAt> Reader<S> {
         if !self.is_rollup() {
             return Err(ReadError::NoColumn(index));
         }
+        let planes = usize::from(self.planes);
+        let first = self.flat(index, 0).ok_or(ReadError::NoColumn(index))?;
+        self.fetch(&(first..first + planes).collect::<Vec<_>>())?;
         let mut column = RollupColumn::default();
         for (plane, out) in column.planes_mut().into_iter().enumerate() {
             self.plane(index, plane, out)?;
         }
+        self.fetched = Span::default();
         Ok(column)
+    }
+
+    /// Where a plane is among all of them.
+    fn flat(&self, index: u32, plane: usize) -> Option<usize> {
+        let index = usize::try_from(index).ok()?.checked_mul(self.planes.into())?;
+        index.checked_add(plane).filter(|&flat| flat < self.places.len())
     }
 
     fn plane(
@@ -180,23 +174,108 @@ impl<S: ReadAt> Reader<S> {
         plane: usize,
         out: &mut Vec<f64>,
     ) -> Result<(), ReadError<S::Error>> {
-        let place = usize::try_from(index).ok().and_then(|index| {
-            self.places.get(index.checked_mul(self.planes.into())?.checked_add(plane)?)
-        });
+        let flat = self.flat(index, plane).ok_or(ReadError::NoColumn(index))?;
         out.clear();
-        match *place.ok_or(ReadError::NoColumn(index))? {
+        match self.places[flat] {
             Place::Constant(value) => out.resize(self.ticks.len(), value),
             Place::Bytes(start, end) => {
-                self.buffer.resize(end - start, 0);
-                self.source.read_at(start, &mut self.buffer).map_err(ReadError::Source)?;
-                let data = checked(&self.buffer)
-                    .ok_or_else(|| damaged(format!("checksum of column {index}")))?;
-                self.coder
-                    .decode(data, self.ticks.len(), out)
-                    .ok_or_else(|| damaged(format!("column {index}")))?;
+                let data = self.section(flat, start, end)?;
+                self.decode(flat, &data, out)?;
             }
         }
         Ok(())
+    }
+
+    /// Reads what these columns span, when they are at least half of it.
+    fn fetch(&mut self, flat: &[usize]) -> Result<(), ReadError<S::Error>> {
+        let spans = flat.iter().filter_map(|&flat| match self.places[flat] {
+            Place::Constant(_) => None,
+            Place::Bytes(start, end) => Some((start, end)),
+        });
+        let (mut from, mut to, mut total, mut count) = (usize::MAX, 0, 0, 0);
+        for (start, end) in spans {
+            (from, to) = (from.min(start), to.max(end));
+            total += end - start;
+            count += 1;
+        }
+        if count > 1 && total >= (to - from) / 2 {
+            let mut bytes = vec![0; to - from];
+            self.source.read_at(from, &mut bytes).map_err(ReadError::Source)?;
+            self.fetched = Span { start: from, bytes };
+        }
+        Ok(())
+    }
+
+    /// The checked bytes of a column.
+    fn section(
+        &mut self,
+        flat: usize,
+        start: usize,
+        end: usize,
+    ) -> Result<Vec<u8>, ReadError<S::Error>> {
+        let fetched = start.checked_sub(self.fetched.start);
+        let fetched = fetched.and_then(|from| self.fetched.bytes.get(from..from + (end - start)));
+        let mut section = match fetched {
+            Some(bytes) => bytes.to_vec(),
+            None => {
+                let mut section = vec![0; end - start];
+                self.source.read_at(start, &mut section).map_err(ReadError::Source)?;
+                section
+            }
+        };
+        let length = checked(&section).map(<[u8]>::len);
+        let length = length.ok_or_else(|| self.damaged("checksum of", flat))?;
+        section.truncate(length);
+        Ok(section)
+    }
+
+    fn damaged(&self, what: &str, flat: usize) -> ReadError<S::Error> {
+        damaged(format!("{what} column {}", flat / usize::from(self.planes)))
+    }
+
+    fn decode(
+        &mut self,
+        flat: usize,
+        data: &[u8],
+        out: &mut Vec<f64>,
+    ) -> Result<(), ReadError<S::Error>> {
+        let count = self.ticks.len();
+        let Some(half) = self.coder.begin(data, count) else {
+            return Err(self.damaged("data of", flat));
+        };
+        if let Half::Mixed(kept, parsed) = half {
+            let mut sources = Vec::new();
+            for &source in parsed.sources() {
+                sources.push(self.steps_of(source, flat)?);
+            }
+            let sources: Vec<&[i64]> = sources.iter().map(|steps| &steps[..]).collect();
+            let Some(steps) = parsed.steps(kept, &sources) else {
+                return Err(self.damaged("data of", flat));
+            };
+            self.coder.finish(&parsed, steps);
+        }
+        let put = self.coder.put_values(out);
+        put.ok_or_else(|| self.damaged("data of", flat))
+    }
+
+    /// The steps of a column that another refers to; kept, since siblings refer to it as well.
+    fn steps_of(&mut self, source: u32, by: usize) -> Result<Rc<[i64]>, ReadError<S::Error>> {
+        if let Some(steps) = self.sources.get(&source) {
+            return Ok(Rc::clone(steps));
+        }
+        let flat = source as usize;
+        let Some(&Place::Bytes(start, end)) = self.places.get(flat) else {
+            return Err(self.damaged("reference of", by));
+        };
+        let data = self.section(flat, start, end)?;
+        let Some(steps) = mixed_steps(&data, self.ticks.len()) else {
+            return Err(self.damaged("reference of", by));
+        };
+        let steps: Rc<[i64]> = steps.into();
+        if (self.sources.len() + 1) * self.ticks.len() <= MAX_KEPT_STEPS {
+            self.sources.insert(source, Rc::clone(&steps));
+        }
+        Ok(steps)
     }
 }
 
@@ -206,38 +285,8 @@ fn damaged<E>(what: impl Into<String>) -> ReadError<E> {
 
 /// The bytes before a column's checksum, when it is theirs.
 fn checked(section: &[u8]) -> Option<&[u8]> {
-    let crc_bytes = if section.len() < super::SHORT_BYTES + 2 { 2 } else { 4 };
+    let crc_bytes = if section.len() < SHORT_BYTES + 2 { 2 } else { 4 };
     let (data, crc) = section.split_at_checked(section.len().checked_sub(crc_bytes)?)?;
     let (expected, bytes) = column_crc(data);
     (expected[..bytes] == *crc).then_some(data)
-}
-
-fn decode_head(
-    bytes: &[u8],
-    coder: &mut Columns,
-    head: usize,
-    size: usize,
-) -> Option<(Vec<i64>, Vec<Place>)> {
-    let mut integers = Integers::default();
-    let mut cursor = Cursor::new(bytes);
-    let (mut ticks, mut lengths, mut constants) = (Vec::new(), Vec::new(), Vec::new());
-    let count = cursor.count(MAX_TICKS)?;
-    let columns = cursor.count(MAX_COLUMNS)?;
-    integers.decode(&mut cursor, count, &mut ticks)?;
-    integers.decode(&mut cursor, columns, &mut lengths)?;
-    let constant = lengths.iter().filter(|&&length| length == 0).count();
-    coder.decode(cursor.rest(), constant, &mut constants)?;
-    let mut constants = constants.into_iter();
-    let mut start = head;
-    let mut places = Vec::with_capacity(columns);
-    for length in lengths {
-        if length == 0 {
-            places.push(Place::Constant(constants.next()?));
-            continue;
-        }
-        let end = start.checked_add(usize::try_from(length).ok()?).filter(|&end| end <= size)?;
-        places.push(Place::Bytes(start, end));
-        start = end;
-    }
-    (start == size).then_some((ticks, places))
 }
