@@ -432,3 +432,35 @@ impl Runner {
         self.parts.hub.tell(Notice::Incident(Arc::new(incident.clone())));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn full_queue_is_counted_and_waits_for_nobody() {
+        let stats = Arc::new(Stats::default());
+        let (feed, service) = IncidentService::new(&IncidentConfig::default(), &stats);
+        let anomaly = Arc::new(v1::Anomaly::default());
+        for _ in 0..QUEUE + 3 {
+            feed.anomaly(&anomaly);
+        }
+        assert_eq!(stats.incident_drops.get(), 3);
+        assert!(feed.lost.load(Ordering::Acquire));
+        drop(service);
+    }
+
+    #[test]
+    fn switched_off_takes_nothing_and_says_so() {
+        let config = IncidentConfig { enabled: false, ..IncidentConfig::default() };
+        let stats = Arc::new(Stats::default());
+        let (feed, service) = IncidentService::new(&config, &stats);
+        feed.anomaly(&Arc::new(v1::Anomaly::default()));
+        assert_eq!(stats.incident_drops.get(), 0);
+        let handle = service.handle();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let said = runtime.block_on(handle.acknowledge(1, String::new(), String::new()));
+        assert_eq!(said, Err(IncidentError::Off));
+        assert!(handle.open().is_empty());
+    }
+}

@@ -31,6 +31,11 @@ const CHANGE_BONUS: f64 = 1.2;
 const REPEATED: f64 = 0.35;
 /// And together at most so many times the strongest.
 const MOST_REPEATED: f64 = 3.0;
+/// What a common cause gains when so many components ...
+const TOGETHER: usize = 3;
+/// ... began to show it within this time: each by itself would be a coincidence.
+const TOGETHER_MS: i64 = 60_000;
+const TOGETHER_BONUS: f64 = 1.0;
 /// What a common cause loses when none of its other components show it.
 const HEALTHY_PENALTY: f64 = 1.5;
 /// What an effect that is seldom missing costs when it is.
@@ -102,7 +107,8 @@ pub(super) fn rank(
         let explains = mass(&facets, &surprise, |f| row[f]);
         let against = against(&suspect, row, &facets, &surprise, causes, topology, now_ms);
         let cost: f64 = against.iter().map(Against::weight).sum();
-        let bonus = change_bonus(&suspect, causes, onset_ms);
+        let bonus =
+            change_bonus(&suspect, causes, onset_ms) + together_bonus(&suspect, row, &facets);
         let score = explains + own + causes.class(suspect.class).prior + bonus - cost
             + WALK_WEIGHT * walk[at];
         let of = facets.iter().enumerate().filter(|(f, _)| row[*f] >= EXPLAINS);
@@ -242,6 +248,25 @@ fn change_bonus(suspect: &Suspect, causes: &Causes, onset_ms: i64) -> f64 {
         return 0.0;
     }
     CHANGE_BONUS * (-(since.max(0) as f64) / CHANGE_TAU_MS).exp()
+}
+
+/// For a cause that nothing observes.
+fn together_bonus(suspect: &Suspect, row: &[f64], facets: &[(usize, &Facet)]) -> f64 {
+    if suspect.place.is_some() {
+        return 0.0;
+    }
+    let of_nodes = suspect.component.node.is_empty();
+    let mut together: Vec<Number> = facets
+        .iter()
+        .zip(row)
+        .filter(|((_, f), share)| {
+            **share >= EXPLAINS && f.onset_ms - suspect.onset_ms <= TOGETHER_MS
+        })
+        .map(|((_, f), _)| if of_nodes { f.place.node } else { f.place.number })
+        .collect();
+    together.sort_unstable();
+    together.dedup();
+    if together.len() >= TOGETHER { TOGETHER_BONUS } else { 0.0 }
 }
 
 impl Against {
