@@ -150,7 +150,9 @@ impl IncidentEngine {
         let verdict = judge(&group.facets, &covered(group, &self.maintenance, now), &self.causes);
         let as_bad = was.severity() == verdict.severity && (was.paged || !verdict.page);
         let same = as_bad && group.facets.len() == facets_told(&was);
-        if same && was.member_count != group.member_count && now - group.told_ms < RETELL_MS {
+        let counts =
+            was.member_count != group.member_count || was.open_members != group.open_members;
+        if same && counts && now - group.told_ms < RETELL_MS {
             return;
         }
         let (verdict, other_cause) = self.renew(number);
