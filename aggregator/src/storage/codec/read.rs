@@ -88,11 +88,6 @@ impl<S: ReadAt> Reader<S> {
         self.source.size()
     }
 
-    /// Its bytes.
-    pub fn size(&self) -> usize {
-        self.source.size()
-    }
-
     /// All ticks.
     pub fn ticks(&self) -> &[i64] {
         &self.ticks
