@@ -20,6 +20,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const CHECKPOINT_PAGES: u32 = 4096;
 /// What the write-ahead log is cut back to after it grew beyond.
 const WAL_LIMIT_BYTES: u32 = 64 << 20;
+/// Bytes of a file that a reader maps rather than copies. Files are never cut while they have a
+/// name: one that shrinks is written anew beside it.
+const MAPPED_BYTES: i64 = 2 << 30;
 /// Prepared statements kept by a connection.
 const STATEMENTS: usize = 64;
 
@@ -117,6 +120,7 @@ pub(super) fn open_reader(path: &Path, format: &Format) -> Result<Connection, St
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        connection.pragma_update(None, "mmap_size", MAPPED_BYTES)?;
         Ok(connection)
     };
     open().map_err(sql_error(path, "open", format))
