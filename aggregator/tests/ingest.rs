@@ -53,8 +53,10 @@ async fn refused_frames_are_named_and_the_stream_lives_on() {
     agent.frame(3, layout.hash, now, &[1.0, 2.0]).await;
     agent.frame(4, layout.hash, now - 3_700_000, &[1.0]).await;
     let garbage = vec![0xff; 100].into();
-    agent.raw(Frame { seq: 5, codec: Codec::PlainZstd.into(), payload: garbage }).await;
-    agent.raw(Frame { seq: 6, codec: 77, payload: vec![].into() }).await;
+    agent
+        .raw(Frame { seq: 5, codec: Codec::PlainZstd.into(), payload: garbage, ..Frame::default() })
+        .await;
+    agent.raw(Frame { seq: 6, codec: 77, ..Frame::default() }).await;
     agent.frame(7, layout.hash, now + 1000, &[2.0]).await;
     let refused = agent.acked(7).await;
     let seqs: Vec<u64> = refused.iter().map(|r| r.0).collect();

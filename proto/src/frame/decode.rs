@@ -155,11 +155,12 @@ impl ChainDecoder {
     }
 
     fn keep(&mut self, mut chain: Chain, payload: &[u8]) {
-        chain.link = link_of(payload);
+        let is_new = std::mem::replace(&mut chain.link, link_of(payload)) == 0;
         let is_over = |series: usize, chains: usize| {
             series > limits::MAX_SERIES_PER_NODE || chains >= limits::MAX_LAYOUTS_PER_STREAM
         };
-        if is_over(self.series + chain.series.len(), self.chains.len()) {
+        // Layouts come and go: where one comes, those that went are looked for.
+        if is_new || is_over(self.series + chain.series.len(), self.chains.len()) {
             self.make_room(&chain, is_over);
         }
         self.series += chain.series.len();

@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::mpsc;
 use std::time::Instant;
 
-use sextant_proto::frame::{Decoded, Decoder};
+use sextant_proto::frame::{ChainDecoder, Decoded};
 use sextant_proto::layout;
 
 use super::*;
@@ -56,7 +56,7 @@ fn until(mut done: impl FnMut() -> bool) {
 }
 
 fn spooled(stats: &Stats) -> Vec<Decoded> {
-    let mut decoder = Decoder::new();
+    let mut decoder = ChainDecoder::new();
     let records = stats.spool.read_after(0, ALL);
     let decoded = records.iter().map(|record| {
         let columns = record
