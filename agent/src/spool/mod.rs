@@ -13,6 +13,8 @@
 //! frame in memory, and a segment's first frame of each layout has its key: so any frame can be
 //! given its key ([`Spool::key_of`]), whatever was acked or dropped before it.
 
+#[cfg(test)]
+mod chain_tests;
 mod identity;
 mod open;
 mod read;

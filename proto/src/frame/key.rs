@@ -53,8 +53,10 @@ pub(super) fn decode(bytes: &[u8], layout: u64, series: usize) -> Result<Chain, 
     let mut rest = bytes;
     let form = rest.split_off_first().copied();
     let count = varint::take(&mut rest).and_then(|count| usize::try_from(count).ok());
-    if count != Some(series) {
-        return Err(damaged());
+    let count = count.ok_or_else(damaged)?;
+    if count != series {
+        let what = format!("key of {count} columns where the layout has {series}");
+        return Err(FrameError::Decode(what));
     }
     match form {
         Some(NEW) if rest.is_empty() => Ok(Chain::new(layout, series)),

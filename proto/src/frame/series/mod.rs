@@ -31,6 +31,7 @@ const MAX_WIDTH: u32 = 60;
 const MAX_FLAGGED: u32 = 3;
 /// The trend is counted in sixteenths.
 const TREND_SHIFT: u32 = 4;
+
 /// The state of one series: 24 bytes on either side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::frame) struct Series {
@@ -48,6 +49,8 @@ pub(in crate::frame) struct Series {
     pub(in crate::frame) last_cost: u8,
     pub(in crate::frame) trend_cost: u8,
 }
+
+const _: () = assert!(size_of::<Series>() == 24);
 
 /// How a series' next value is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
