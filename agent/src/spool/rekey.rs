@@ -80,9 +80,19 @@ impl Spool {
         }
     }
 
+    /// How often the spool could not follow a chain, or lost what a frame continues: who writes
+    /// chains begins them anew when it changes.
+    #[must_use]
+    pub fn lost_chains(&self) -> u64 {
+        self.shared.state.lock().lost_chains
+    }
+
     /// A frame cannot be given its key and will not be sent: counted as damaged.
     pub fn give_up(&self, seq: u64) {
-        self.shared.state.lock().drops.corrupt += 1;
+        let mut state = self.shared.state.lock();
+        state.drops.corrupt += 1;
+        state.lost_chains += 1;
+        drop(state);
         tracing::warn!(seq, "frame continues what is lost, it cannot be read any more");
     }
 }
@@ -91,8 +101,12 @@ impl Shared {
     /// The key of a frame that the writer is about to write; `Ok(None)` when what it continues
     /// is lost.
     pub(super) fn key_to_write(&self, layout: u64, frame: &Frame) -> Result<Option<Bytes>, Gone> {
-        let behind = self.state.lock().behind(layout, frame.seq);
-        behind.ok_or(Gone).map(|behind| behind.key_of(layout, frame))
+        let behind = self.state.lock().behind(layout, frame.seq).ok_or(Gone)?;
+        let key = behind.key_of(layout, frame);
+        if key.is_none() {
+            self.state.lock().lost_chains += 1;
+        }
+        Ok(key)
     }
 }
 

@@ -106,6 +106,7 @@ pub(super) struct State {
     layouts: FxHashMap<u64, usize>,
     /// The chains as they stand before the first frame of `tail`.
     chains: ChainDecoder,
+    pub(super) lost_chains: u64,
     pub(super) segments: VecDeque<Segment>,
     pub(super) drops: Drops,
     pub(super) damaged_bytes: u64,
@@ -130,6 +131,7 @@ impl State {
             tail_bytes: 0,
             layouts: FxHashMap::default(),
             chains: ChainDecoder::new(),
+            lost_chains: 0,
             segments: VecDeque::new(),
             drops: Drops::default(),
             damaged_bytes: 0,
@@ -193,6 +195,7 @@ impl State {
             // Its chain can be followed again from the next key on.
             tracing::debug!(seq = record.frame.seq, %error, "chain in the spool is broken");
             self.chains.forget(hash);
+            self.lost_chains += 1;
         }
         if let Some(users) = self.layouts.get_mut(&hash) {
             *users -= 1;

@@ -93,6 +93,11 @@ impl ChainEncoder {
         self.chains.retain(|sending| sending.chain.layout != layout);
     }
 
+    /// Begins every chain anew.
+    pub fn forget_all(&mut self) {
+        self.chains.clear();
+    }
+
     /// Puts a layout's chain at the end, a new one if there is none to go on with.
     fn take_chain(&mut self, layout: u64, series: usize, tick_ms: i64) {
         if let Some(at) = self.chains.iter().position(|s| s.chain.layout == layout) {

@@ -3,7 +3,7 @@
 //! An agent frames tick by tick. When its frames do not get through ([`Pressure`]), a frame holds
 //! up to ten ticks or ten seconds of a tier, which takes less of a slow road: the overhead of a
 //! message is shared, and of the acks. What is held is not in the spool yet: an agent that is
-//! killed loses it, ten seconds at most. Events are never held: the frame of a tick with events
+//! killed loses it, ten seconds at most, and it waits where a call does not return. Events are never held: the frame of a tick with events
 //! goes at once, with the ticks that were held before it.
 
 use bytes::Bytes;

@@ -87,6 +87,7 @@ impl Runner {
                 stop: Arc::clone(&runner.stop),
                 encoder: ChainEncoder::new(),
                 sharing: Arc::clone(&runner.sharing),
+                lost_chains: runner.spool.lost_chains(),
                 whole_failed: false,
                 _running: runner.threads.token(),
             };
@@ -189,6 +190,8 @@ struct Worker {
     stop: Arc<Stop>,
     encoder: ChainEncoder,
     sharing: Arc<AtomicBool>,
+    /// As the spool counted it when the encoder began its chains.
+    lost_chains: u64,
     whole_failed: bool,
     _running: TaskTrackerToken,
 }
@@ -281,13 +284,17 @@ impl Worker {
         self.stats.overflow.fetch_add((found - events.len()) as u64, Relaxed);
         tier.series = values.len() as u64;
         let layout = tick.layout;
+        let lost_chains = self.spool.lost_chains();
+        if std::mem::replace(&mut self.lost_chains, lost_chains) != lost_chains {
+            self.encoder.forget_all();
+        }
         if !values.is_empty() && tier.held.must_go_before(layout.0, tick_ms, values.len()) {
             send(&mut tier.held, &mut self.encoder, &self.spool, &self.stats, tick_ms, &[]);
         }
         if !values.is_empty() {
             tier.held.add(layout, tick_ms, values);
         }
-        let may_wait = self.sharing.load(Relaxed) && events.is_empty();
+        let may_wait = self.sharing.load(Relaxed) && events.is_empty() && outcome.is_ok();
         if !may_wait || tier.held.is_due(tick_ms, i64::from(interval_ms)) {
             send(&mut tier.held, &mut self.encoder, &self.spool, &self.stats, tick_ms, &events);
         }

@@ -131,6 +131,21 @@ fn ticks_share_frames_while_the_uplink_is_behind_and_events_do_not_wait() {
 }
 
 #[test]
+fn chains_begin_anew_when_the_spool_has_lost_them() {
+    let (runner, stats) = start(LONG, |call, batch| {
+        batch.node().set(&VALUE, call as f64);
+        Ok(())
+    });
+    until(|| stats.spool.stats().frames >= 3);
+    stats.spool.give_up(1);
+    let seen = stats.spool.stats().frames;
+    until(|| stats.spool.stats().frames >= seen + 3);
+    join(&runner);
+    let keyed = stats.spool.read_after(0, ALL).iter().filter(|r| !r.frame.key.is_empty()).count();
+    assert_eq!(keyed, 2);
+}
+
+#[test]
 fn stopped_worker_spools_what_it_held() {
     let (mut runner, stats) = start(LONG, |call, batch| {
         batch.node().set(&VALUE, call as f64);
