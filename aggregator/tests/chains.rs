@@ -223,15 +223,15 @@ async fn run(seed: u64) {
             assert_eq!(want.get(tick), Some(bits), "seed {seed}, column {column} at {tick}");
         }
     }
-    let (mut missing, mut empty) = (0, 0);
+    let mut missing = 0;
     for frame in &pushed.frames {
         let has = |(column, tick): &&(usize, i64)| found[column].contains_key(tick);
         let there = frame.iter().filter(has).count();
         assert!(there == 0 || there == frame.len(), "seed {seed}: a part of a frame");
         missing += u64::from(there == 0 && !frame.is_empty());
-        empty += u64::from(frame.is_empty());
     }
-    assert!((missing..=missing + empty).contains(&lost), "seed {seed}: {missing} of {lost}");
+    // A frame that was dropped may have been on its way already.
+    assert!(missing <= lost, "seed {seed}: {missing} frames missing, {lost} dropped");
     running.stop().await;
 }
 
