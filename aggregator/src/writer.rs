@@ -137,7 +137,7 @@ impl Group {
                 self.held.extend(held);
                 for change in &changes {
                     if let Change::Frame(frame) = change {
-                        self.bytes += frame.payload.len();
+                        self.bytes += frame.payload.len() + frame.key.len();
                     }
                 }
                 self.changes.extend(changes);

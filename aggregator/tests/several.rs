@@ -17,7 +17,7 @@ use parking_lot::Mutex;
 use sextant_agent::sample::{Batch, Metric};
 use sextant_agent::spool::Spool;
 use sextant_agent::uplink::{Introduction, Resolve, Resolved, Uplink, UplinkConfig, UplinkStats};
-use sextant_proto::frame::Encoder;
+use sextant_proto::frame::ChainEncoder;
 use support::{all, now_ms};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -99,7 +99,7 @@ impl Sender {
 }
 
 async fn produce(spool: Arc<Spool>, busy: Arc<AtomicBool>, made: Arc<AtomicU32>) {
-    let (mut batch, mut encoder) = (Batch::default(), Encoder::new());
+    let (mut batch, mut encoder) = (Batch::default(), ChainEncoder::new());
     let mut last = 0;
     while busy.load(SeqCst) {
         let number = made.fetch_add(1, SeqCst) + 1;
@@ -108,7 +108,7 @@ async fn produce(spool: Arc<Spool>, busy: Arc<AtomicBool>, made: Arc<AtomicU32>)
         batch.node().set(&VALUE, f64::from(number));
         let tick = batch.finish("test", 1_000);
         let (hash, layout) = tick.layout.clone();
-        let frame = encoder.encode(hash, &[last], tick.values, vec![]);
+        let frame = encoder.encode(hash, &[last], tick.values, &[]);
         spool.push(Some((hash, layout)), frame, last).unwrap();
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

@@ -5,11 +5,12 @@
 //! behind them.
 
 mod shard;
+mod stream;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use sextant_proto::v1::{Event, Frame, Refused};
+use sextant_proto::v1::{Event, Frame};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::catalog::Catalog;
@@ -25,6 +26,7 @@ use crate::storage::{Change, FrameRecord, Inventory};
 use crate::writer::WriterHandle;
 
 pub use shard::Shard;
+pub use stream::Stream;
 
 /// Messages that wait for a shard. Full: sessions stop reading their streams.
 const QUEUE: usize = 256;
@@ -36,14 +38,10 @@ pub enum Job {
     Store(Vec<Change>),
     /// Something that the aggregator itself observed of a node.
     Event(Arc<NodeKey>, Event),
-    /// A frame; refusals go back to the session.
-    Frame {
-        node: Arc<Node>,
-        spool: Arc<Spool>,
-        frame: Frame,
-        refusals: mpsc::Sender<Refused>,
-        held: Held,
-    },
+    /// A frame of a stream.
+    Frame { node: Arc<Node>, spool: Arc<Spool>, frame: Frame, stream: Arc<Stream>, held: Held },
+    /// The stream of this number has ended.
+    End(NodeId, u64),
     /// Tells that everything handed over before has been taken.
     Settled(oneshot::Sender<()>),
     /// About a second went by.
