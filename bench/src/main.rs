@@ -9,6 +9,7 @@ mod http;
 mod overhead;
 mod process;
 mod progress;
+mod record;
 mod report;
 mod usage;
 
@@ -35,6 +36,8 @@ struct Arguments {
 enum Command {
     #[command(flatten)]
     Measure(Measure),
+    /// Records this host, for the benchmarks to replay.
+    Record(record::Arguments),
     /// The agent on a node that is made up; `overhead` starts it.
     #[command(name = overhead::STAND_IN, hide = true)]
     AgentWithFakes(overhead::telco::stand_in::Arguments),
@@ -57,6 +60,7 @@ fn main() -> ExitCode {
     let Arguments { json, command } = Arguments::parse();
     let outcome = match command {
         Command::Measure(measure) => run(measure).map(Some),
+        Command::Record(arguments) => record::run(&arguments).map(|()| None),
         Command::AgentWithFakes(arguments) => {
             overhead::telco::stand_in::run(&arguments).map(|()| None)
         }
