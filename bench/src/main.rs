@@ -5,13 +5,17 @@
 
 mod aggregator;
 mod fleet;
+mod formats;
 mod http;
+mod material;
 mod overhead;
+mod own_frames;
 mod process;
 mod progress;
 mod record;
 mod report;
 mod usage;
+mod wire;
 
 use std::process::ExitCode;
 
@@ -53,6 +57,8 @@ enum Measure {
     Fleet(fleet::Arguments),
     /// What an agent costs its node: the real one beside node_exporter.
     Overhead(overhead::Arguments),
+    /// What a sample costs on the wire: Sextant's frames beside OTLP, remote write and scrapes.
+    Wire(wire::Arguments),
 }
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "what a person has asked for")]
@@ -100,6 +106,7 @@ fn run(measure: Measure) -> anyhow::Result<(Report, Option<String>)> {
                 Measure::Overhead(arguments) => {
                     Ok((Box::pin(overhead::run(arguments)).await?, None))
                 }
+                Measure::Wire(arguments) => Ok((wire::run(&arguments)?, None)),
             }
         };
         let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;

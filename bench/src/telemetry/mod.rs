@@ -73,6 +73,8 @@ pub struct Tick<'a> {
 pub trait Telemetry {
     /// Every shape that a tick can have.
     fn shapes(&self) -> &[Shape];
+    /// How many ticks one instant has.
+    fn ticks_per_round(&self) -> usize;
     /// The next tick; `None` when there are no more. Ticks of the same instant follow each other
     /// in the order of the shapes.
     fn next_tick(&mut self) -> Option<Tick<'_>>;

@@ -95,10 +95,31 @@ impl Recording {
         self.segments.iter().map(|segment| segment.columns.len()).sum()
     }
 
-    /// From the beginning, once.
+    /// The first tick's time; 0 where there is none.
+    #[must_use]
+    pub fn start_ms(&self) -> i64 {
+        self.segments.first().and_then(|s| s.times_ms.first().copied()).unwrap_or_default()
+    }
+
+    /// From the beginning, once, as it was.
     #[must_use]
     pub fn replay(&self) -> Replay<'_> {
-        Replay { recording: self, segment: 0, tick: 0, row: Vec::new() }
+        Replay { recording: self, segment: 0, tick: 0, shift_ms: 0, again: 0, row: Vec::new() }
+    }
+
+    /// So many times after each other, the first tick at `start_ms`. Each time but the first,
+    /// counters fall back to where they were when the recording began, as after a reboot.
+    #[must_use]
+    pub fn repeated(&self, times: u32, start_ms: i64) -> Replay<'_> {
+        let shift_ms = start_ms - self.start_ms();
+        Replay { shift_ms, again: times.saturating_sub(1), ..self.replay() }
+    }
+
+    /// How long it lasts, to the tick after the last one.
+    fn length_ms(&self) -> i64 {
+        let end = self.segments.iter().rev().find_map(|s| s.times_ms.last().copied());
+        let interval = self.shapes.last().map_or(0, |shape| shape.layout.interval_ms);
+        end.map_or(0, |end| end - self.start_ms() + i64::from(interval))
     }
 }
 
@@ -128,6 +149,10 @@ pub struct Replay<'a> {
     recording: &'a Recording,
     segment: usize,
     tick: usize,
+    /// What is added to the recording's times.
+    shift_ms: i64,
+    /// How many times it begins again.
+    again: u32,
     row: Vec<f64>,
 }
 
@@ -136,15 +161,24 @@ impl Telemetry for Replay<'_> {
         &self.recording.shapes
     }
 
+    /// A recording has what one collector reads.
+    fn ticks_per_round(&self) -> usize {
+        1
+    }
+
     fn next_tick(&mut self) -> Option<Tick<'_>> {
         while self.tick == self.recording.segments.get(self.segment)?.times_ms.len() {
             (self.segment, self.tick) = (self.segment + 1, 0);
+            if self.segment == self.recording.segments.len() && self.again > 0 {
+                (self.segment, self.again) = (0, self.again - 1);
+                self.shift_ms += self.recording.length_ms();
+            }
         }
         let (index, segment) = (self.segment, &self.recording.segments[self.segment]);
         let ticks = segment.times_ms.len();
         self.row.clear();
         self.row.extend(segment.columns.iter().skip(self.tick).step_by(ticks));
-        let time_ms = segment.times_ms[self.tick];
+        let time_ms = segment.times_ms[self.tick] + self.shift_ms;
         self.tick += 1;
         let shape = &self.recording.shapes[index];
         Some(Tick { shape, index, time_ms, values: &self.row })
@@ -239,6 +273,17 @@ mod tests {
             assert_eq!(bits(tick.values), bits(values));
         }
         assert!(replay.next_tick().is_none());
+    }
+
+    #[test]
+    fn repeated_recording_goes_on_in_time() {
+        let recording = Recording::parse(&written()).unwrap();
+        let mut replay = recording.repeated(3, 10_000);
+        let mut times = Vec::new();
+        while let Some(tick) = replay.next_tick() {
+            times.push(tick.time_ms);
+        }
+        assert_eq!(times, (10..19).map(|second| second * 1000).collect::<Vec<_>>());
     }
 
     #[test]

@@ -106,6 +106,10 @@ impl Telemetry for Generated {
         &self.shapes
     }
 
+    fn ticks_per_round(&self) -> usize {
+        self.shapes.len()
+    }
+
     fn next_tick(&mut self) -> Option<Tick<'_>> {
         let seconds = f64::from(self.interval_ms) / 1e3;
         let (index, time_ms) = (self.next, self.time_ms);
