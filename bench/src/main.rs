@@ -10,10 +10,13 @@ mod http;
 mod material;
 mod overhead;
 mod own_frames;
+mod own_store;
+mod peers;
 mod process;
 mod progress;
 mod record;
 mod report;
+mod store;
 mod usage;
 mod wire;
 
@@ -59,6 +62,8 @@ enum Measure {
     Overhead(overhead::Arguments),
     /// What a sample costs on the wire: Sextant's frames beside OTLP, remote write and scrapes.
     Wire(wire::Arguments),
+    /// What a sample takes on disk: Sextant's store beside Prometheus and VictoriaMetrics.
+    Store(store::Arguments),
 }
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "what a person has asked for")]
@@ -106,6 +111,7 @@ fn run(measure: Measure) -> anyhow::Result<(Report, Option<String>)> {
                 Measure::Overhead(arguments) => {
                     Ok((Box::pin(overhead::run(arguments)).await?, None))
                 }
+                Measure::Store(arguments) => Ok((Box::pin(store::run(arguments)).await?, None)),
                 Measure::Wire(arguments) => Ok((wire::run(&arguments)?, None)),
             }
         };

@@ -69,7 +69,7 @@ impl<T: Telemetry> Node<T> {
         Some(round)
     }
 
-    /// So many rounds at most; fewer at the end, and where the shapes change.
+    /// So many rounds at most; fewer at the end.
     pub(crate) fn rounds(&mut self, count: usize) -> Vec<Round> {
         std::iter::from_fn(|| self.next_round()).take(count).collect()
     }

@@ -104,22 +104,13 @@ impl Recording {
     /// From the beginning, once, as it was.
     #[must_use]
     pub fn replay(&self) -> Replay<'_> {
-        Replay { recording: self, segment: 0, tick: 0, shift_ms: 0, again: 0, row: Vec::new() }
+        Replay { recording: self, segment: 0, tick: 0, shift_ms: 0, row: Vec::new() }
     }
 
-    /// So many times after each other, the first tick at `start_ms`. Each time but the first,
-    /// counters fall back to where they were when the recording began, as after a reboot.
+    /// From the beginning, once, the first tick at `start_ms`.
     #[must_use]
-    pub fn repeated(&self, times: u32, start_ms: i64) -> Replay<'_> {
-        let shift_ms = start_ms - self.start_ms();
-        Replay { shift_ms, again: times.saturating_sub(1), ..self.replay() }
-    }
-
-    /// How long it lasts, to the tick after the last one.
-    fn length_ms(&self) -> i64 {
-        let end = self.segments.iter().rev().find_map(|s| s.times_ms.last().copied());
-        let interval = self.shapes.last().map_or(0, |shape| shape.layout.interval_ms);
-        end.map_or(0, |end| end - self.start_ms() + i64::from(interval))
+    pub fn replay_at(&self, start_ms: i64) -> Replay<'_> {
+        Replay { shift_ms: start_ms - self.start_ms(), ..self.replay() }
     }
 }
 
@@ -151,8 +142,6 @@ pub struct Replay<'a> {
     tick: usize,
     /// What is added to the recording's times.
     shift_ms: i64,
-    /// How many times it begins again.
-    again: u32,
     row: Vec<f64>,
 }
 
@@ -169,10 +158,6 @@ impl Telemetry for Replay<'_> {
     fn next_tick(&mut self) -> Option<Tick<'_>> {
         while self.tick == self.recording.segments.get(self.segment)?.times_ms.len() {
             (self.segment, self.tick) = (self.segment + 1, 0);
-            if self.segment == self.recording.segments.len() && self.again > 0 {
-                (self.segment, self.again) = (0, self.again - 1);
-                self.shift_ms += self.recording.length_ms();
-            }
         }
         let (index, segment) = (self.segment, &self.recording.segments[self.segment]);
         let ticks = segment.times_ms.len();
@@ -276,14 +261,11 @@ mod tests {
     }
 
     #[test]
-    fn repeated_recording_goes_on_in_time() {
+    fn recording_can_be_put_at_another_time() {
         let recording = Recording::parse(&written()).unwrap();
-        let mut replay = recording.repeated(3, 10_000);
-        let mut times = Vec::new();
-        while let Some(tick) = replay.next_tick() {
-            times.push(tick.time_ms);
-        }
-        assert_eq!(times, (10..19).map(|second| second * 1000).collect::<Vec<_>>());
+        let mut replay = recording.replay_at(10_000);
+        assert_eq!(replay.next_tick().unwrap().time_ms, 10_000);
+        assert_eq!(replay.next_tick().unwrap().time_ms, 11_000);
     }
 
     #[test]
