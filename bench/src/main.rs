@@ -7,6 +7,7 @@ mod aggregator;
 mod fleet;
 mod formats;
 mod http;
+mod ingest;
 mod material;
 mod overhead;
 mod own_frames;
@@ -14,8 +15,10 @@ mod own_store;
 mod peers;
 mod process;
 mod progress;
+mod query;
 mod record;
 mod report;
+mod scrape;
 mod store;
 mod usage;
 mod wire;
@@ -64,6 +67,12 @@ enum Measure {
     Wire(wire::Arguments),
     /// What a sample takes on disk: Sextant's store beside Prometheus and VictoriaMetrics.
     Store(store::Arguments),
+    /// What a core takes in: Sextant with detectors beside Prometheus and VictoriaMetrics.
+    Ingest(ingest::Arguments),
+    /// How long questions take, and what they cost: Sextant beside both.
+    Query(query::Arguments),
+    /// What it takes to expose half a million series: Sextant beside both.
+    Scrape(scrape::Arguments),
 }
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "what a person has asked for")]
@@ -111,6 +120,9 @@ fn run(measure: Measure) -> anyhow::Result<(Report, Option<String>)> {
                 Measure::Overhead(arguments) => {
                     Ok((Box::pin(overhead::run(arguments)).await?, None))
                 }
+                Measure::Ingest(arguments) => Ok((Box::pin(ingest::run(arguments)).await?, None)),
+                Measure::Query(arguments) => Ok((Box::pin(query::run(arguments)).await?, None)),
+                Measure::Scrape(arguments) => Ok((Box::pin(scrape::run(arguments)).await?, None)),
                 Measure::Store(arguments) => Ok((Box::pin(store::run(arguments)).await?, None)),
                 Measure::Wire(arguments) => Ok((wire::run(&arguments)?, None)),
             }

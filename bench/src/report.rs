@@ -204,7 +204,7 @@ fn columns(head: String, rows: &[&Row]) -> String {
         let own = values.first().copied().flatten().filter(|own| *own > 0.0 && !ratio);
         line.extend(values.iter().enumerate().map(|(index, value)| match (value, own) {
             (None, _) => String::new(),
-            (Some(value), Some(own)) if index > 0 => {
+            (Some(value), Some(own)) if index > 0 && !is_count(name) => {
                 format!("{} ({}x)", number(*value), figures_of(value / own))
             }
             (Some(value), _) => number(*value),
@@ -215,6 +215,11 @@ fn columns(head: String, rows: &[&Row]) -> String {
         lines.push(line);
     }
     align(&lines)
+}
+
+/// Whether a figure says what was measured, not how it went.
+fn is_count(name: &str) -> bool {
+    matches!(name, "samples" | "series" | "points" | "nodes")
 }
 
 /// A ratio: two decimals below ten, one below a hundred.

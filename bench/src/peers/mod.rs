@@ -26,7 +26,7 @@ const READY_TIMEOUT: Duration = Duration::from_secs(60);
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(120);
 const LOOK: Duration = Duration::from_millis(50);
 const PROMETHEUS_CONFIG: &str = "global: {}\n";
-/// Fractions of what a Prometheus block spans: the head is written when it is this much longer.
+/// What a Prometheus block spans.
 const BLOCK: Duration = Duration::from_secs(2 * 3600);
 
 /// Which peer.
@@ -47,7 +47,7 @@ impl Kind {
         }
     }
 
-    /// What of it is not its own data, and is compared apart: nothing is sent to it twice.
+    /// What it is started with.
     fn arguments(self, address: SocketAddr, dir: &Path, data: &Path) -> Vec<String> {
         let data = data.display();
         match self {
@@ -65,6 +65,7 @@ impl Kind {
                 "-retentionPeriod=100y".into(),
                 "-search.latencyOffset=0s".into(),
                 "-http.connTimeout=1h".into(),
+                "-search.maxUniqueTimeseries=10000000".into(),
                 "-loggerLevel=WARN".into(),
             ],
         }
