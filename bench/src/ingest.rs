@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
+use sextant_agent::clock::now_ms;
 use sextant_agent::spool::Spool;
 use sextant_agent::uplink::{Introduction, Uplink, UplinkConfig, UplinkStats};
 use sextant_bench::telemetry::{Generated, Shape};
@@ -95,7 +96,8 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Report> {
     let mut rows = Vec::new();
     for ticks in BATCHES {
         let span_ms = i64::try_from(rounds + WARM_UP)? * i64::from(INTERVAL_MS);
-        let start_ms = sextant_agent::clock::now_ms() - span_ms;
+        let interval_ms = i64::from(INTERVAL_MS);
+        let start_ms = (now_ms() - span_ms).div_euclid(interval_ms) * interval_ms;
         let load = Load { nodes, rounds, ticks, start_ms };
         let dir = tempfile::tempdir().context("directory for the servers' data")?;
         let aggregator = Aggregator::start(&program, dir.path()).await?;

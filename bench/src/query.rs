@@ -25,14 +25,14 @@ use crate::report::{Figures, Goal, Report, Row};
 use crate::usage;
 
 const INTERVAL_MS: u32 = 10_000;
-const DAY_ROUNDS: usize = 8_640;
+const DAY_ROUNDS: u32 = 8_640;
 /// A little more than the hour that is asked for.
-const HOUR_ROUNDS: usize = 400;
+const HOUR_ROUNDS: u32 = 400;
 const HOUR_MS: i64 = 3_600_000;
 const STEP_MS: i64 = 60_000;
 /// Rounds of a transaction and of a request.
-const TICKS: usize = 40;
-const GPUS: usize = 8;
+const TICKS: u32 = 40;
+const GPUS: u64 = 8;
 /// Of each GPU's series those that are kept.
 const KEPT: [&str; 5] = [
     "gpu_utilization_ratio",
@@ -147,7 +147,7 @@ struct Data {
 impl Data {
     fn node(&self, index: u64) -> Node<Gpus> {
         let rounds = if index == 0 { DAY_ROUNDS } else { HOUR_ROUNDS };
-        let start_ms = self.end_ms - (rounds as i64 - 1) * i64::from(INTERVAL_MS);
+        let start_ms = self.end_ms - (i64::from(rounds) - 1) * i64::from(INTERVAL_MS);
         let telemetry = Gpus::new(Generated::new(1, index, start_ms, INTERVAL_MS));
         Node::new(material::node_name(index), telemetry)
     }
@@ -158,7 +158,7 @@ impl Data {
         let node = &first.name;
         let one = |uuid| format!("gpu_power_watts{{node={node:?},uuid={uuid:?}}}");
         let (end_ms, hour) = (self.end_ms, self.end_ms - HOUR_MS);
-        let gpus = self.nodes as usize * GPUS;
+        let gpus = self.nodes * GPUS;
         vec![
             Question {
                 case: "1 series, 24 h, every sample".into(),
@@ -234,16 +234,17 @@ async fn own(
     questions: &[Question],
     dir: &std::path::Path,
 ) -> anyhow::Result<Vec<Row>> {
-    let bar = progress::bar("filling sextant", (DAY_ROUNDS / TICKS) as u64);
+    let bar = progress::bar("filling sextant", u64::from(DAY_ROUNDS / TICKS));
     let mut store = OwnStore::create(&dir.join("aggregator"))?;
     let nodes = (0..data.nodes).map(|index| store.add(data.node(index)));
     let mut nodes = nodes.collect::<anyhow::Result<Vec<_>>>()?;
+    let ticks = TICKS as usize;
     for _ in 0..(DAY_ROUNDS - HOUR_ROUNDS) / TICKS {
-        store.fill(&mut nodes[..1], TICKS)?;
+        store.fill(&mut nodes[..1], ticks)?;
         bar.inc(1);
     }
     for _ in 0..HOUR_ROUNDS / TICKS {
-        store.fill(&mut nodes, TICKS)?;
+        store.fill(&mut nodes, ticks)?;
         bar.inc(1);
     }
     bar.finish_and_clear();
@@ -317,8 +318,10 @@ async fn peer(
     let bar = progress::bar(&program.system, 1);
     let mut peer = Peer::start(program, dir).await?;
     let mut feeds: Vec<_> = (0..data.nodes).map(|index| Feed::new(data.node(index))).collect();
-    push(&peer, &mut feeds[..1], DAY_ROUNDS - HOUR_ROUNDS, TICKS).await?;
-    push(&peer, &mut feeds, HOUR_ROUNDS, TICKS).await?;
+    let ticks = TICKS as usize;
+    let earlier = (DAY_ROUNDS - HOUR_ROUNDS) as usize;
+    push(&peer, &mut feeds[..1], earlier, ticks).await?;
+    push(&peer, &mut feeds, HOUR_ROUNDS as usize, ticks).await?;
     peer.settle().await?;
     bar.finish_and_clear();
     let mut connection = peer.connect().await?;
@@ -411,8 +414,8 @@ mod tests {
         let all = whole.next_tick().unwrap().values.to_vec();
         let mut view = Gpus::new(Generated::new(1, 0, 1_790_000_000_000, INTERVAL_MS));
         let tick = view.next_tick().unwrap();
-        assert_eq!(tick.values.len(), GPUS * KEPT.len());
-        assert_eq!(tick.shape.series(), GPUS * KEPT.len());
+        assert_eq!(tick.values.len(), 8 * KEPT.len());
+        assert_eq!(tick.shape.series(), 8 * KEPT.len());
         // Utilization is a GPU's first series, of all and of those that are kept.
         let of = |values: &[f64], step| values.iter().copied().step_by(step).collect::<Vec<_>>();
         assert_eq!(of(tick.values, KEPT.len()), of(&all, gpu_series()));

@@ -119,9 +119,10 @@ impl<T: Telemetry> Case<'_, T> {
     /// Whether Prometheus' server would not write a block of it.
     fn is_short(&self) -> bool {
         let nodes = (self.nodes)();
-        let interval = nodes.first().and_then(|n| n.shapes().first()?.layout.interval_ms.into());
-        let length_ms = i64::from(interval.unwrap_or(0)) * self.rounds as i64;
-        length_ms < BLOCK_MS * 3 / 2
+        let interval =
+            nodes.first().and_then(|n| Some(n.shapes().first()?.layout.interval_ms.into()));
+        let rounds = i64::try_from(self.rounds).unwrap_or(i64::MAX);
+        rounds.saturating_mul(interval.unwrap_or(0)) < BLOCK_MS * 3 / 2
     }
 }
 

@@ -258,11 +258,4 @@ mod tests {
     fn queries_are_escaped() {
         assert_eq!(escaped("a{b=\"c d\"}[1m]"), "a%7Bb%3D%22c%20d%22%7D%5B1m%5D");
     }
-
-    #[test]
-    fn what_is_not_installed_is_a_row_without_figures() {
-        let row = Row::absent("third", "not installed");
-        assert_eq!(row.figures.get("bytes_per_sample"), None);
-        assert_eq!(row.absent.as_deref(), Some("not installed"));
-    }
 }
