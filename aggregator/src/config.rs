@@ -82,6 +82,11 @@ pub struct TlsConfig {
 pub struct RetentionConfig {
     #[serde(with = "humantime_serde")]
     pub samples: Duration,
+    /// Rollups of a minute, and of an hour.
+    #[serde(with = "humantime_serde")]
+    pub minutes: Duration,
+    #[serde(with = "humantime_serde")]
+    pub hours: Duration,
     /// Events and closed anomalies.
     #[serde(with = "humantime_serde")]
     pub events: Duration,
@@ -90,7 +95,7 @@ pub struct RetentionConfig {
 impl Default for RetentionConfig {
     fn default() -> Self {
         let days = |n: u64| Duration::from_secs(n * 86_400);
-        Self { samples: days(7), events: days(400) }
+        Self { samples: days(7), minutes: days(30), hours: days(400), events: days(400) }
     }
 }
 
@@ -144,12 +149,20 @@ impl Config {
         let hour = Duration::from_secs(3_600);
         let retention = [
             ("retention.samples", self.retention.samples),
+            ("retention.minutes", self.retention.minutes),
+            ("retention.hours", self.retention.hours),
             ("retention.events", self.retention.events),
         ];
         for (key, kept) in retention {
             if kept < hour {
                 return wrong(key, format!("{kept:?} is under an hour"));
             }
+        }
+        if self.retention.minutes < self.retention.samples {
+            return wrong("retention.minutes", "is shorter than retention.samples".into());
+        }
+        if self.retention.hours < self.retention.minutes {
+            return wrong("retention.hours", "is shorter than retention.minutes".into());
         }
         if self.pipeline.shards > 1024 {
             return wrong("pipeline.shards", format!("{} is over 1024", self.pipeline.shards));

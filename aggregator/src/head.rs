@@ -34,15 +34,6 @@ pub struct Head {
     arrived_ms: i64,
 }
 
-/// A copy of what a head holds of some columns.
-#[derive(Debug, Default)]
-pub struct Snapshot {
-    /// (spool, first seq) of the chunks it includes: a block with the same is the same data.
-    pub chunks: Vec<(u32, u64)>,
-    pub ticks_ms: Vec<i64>,
-    pub columns: Vec<Vec<f64>>,
-}
-
 impl Head {
     /// An empty head.
     #[must_use]
@@ -120,6 +111,7 @@ impl Head {
             spool: self.spool,
             first_seq: self.first_seq,
             last_seq: self.last_seq,
+            arrived_ms: self.arrived_ms,
             columns: (0..self.columns).map(column).collect(),
             ticks_ms: std::mem::take(&mut self.ticks_ms),
         });
@@ -152,33 +144,44 @@ impl Head {
         self.latest_ms.map(|tick| (tick, &*self.latest))
     }
 
-    /// Copies what lies in a time range (both ends count) of some columns.
-    #[must_use]
-    pub fn snapshot(&self, columns: &[usize], start_ms: i64, end_ms: i64) -> Snapshot {
-        let inside = |tick: i64| (start_ms..=end_ms).contains(&tick);
-        let mut copy = Snapshot { columns: vec![Vec::new(); columns.len()], ..Snapshot::default() };
+    /// Hands out what lies in a time range (both ends count) of some columns: which of them, the
+    /// tick and the value. Returns the chunks that it looked at: a block of the same is the same
+    /// data.
+    pub fn visit(
+        &self,
+        columns: &[u32],
+        start_ms: i64,
+        end_ms: i64,
+        mut each: impl FnMut(usize, i64, f64),
+    ) -> Vec<ChunkId> {
+        let range = |ticks: &[i64]| {
+            let from = ticks.partition_point(|&tick| tick < start_ms);
+            from..ticks.partition_point(|&tick| tick <= end_ms).max(from)
+        };
+        let mut chunks = Vec::with_capacity(self.sealing.len() + 1);
         for chunk in &self.sealing {
-            copy.chunks.push((chunk.spool, chunk.first_seq));
-            for (at, tick) in chunk.ticks_ms.iter().enumerate().filter(|(_, t)| inside(**t)) {
-                copy.ticks_ms.push(*tick);
-                for (out, column) in copy.columns.iter_mut().zip(columns) {
-                    out.push(chunk.columns[*column][at]);
+            chunks.push((chunk.spool, chunk.first_seq));
+            for at in range(&chunk.ticks_ms) {
+                for (slot, &column) in columns.iter().enumerate() {
+                    each(slot, chunk.ticks_ms[at], chunk.columns[column as usize][at]);
                 }
             }
         }
         if !self.ticks_ms.is_empty() {
-            copy.chunks.push((self.spool, self.first_seq));
+            chunks.push((self.spool, self.first_seq));
         }
-        let rows = self.ticks_ms.iter().zip(self.rows.chunks_exact(self.columns.max(1)));
-        for (tick, row) in rows.filter(|(t, _)| inside(**t)) {
-            copy.ticks_ms.push(*tick);
-            for (out, column) in copy.columns.iter_mut().zip(columns) {
-                out.push(row[*column]);
+        for at in range(&self.ticks_ms) {
+            let row = &self.rows[at * self.columns..(at + 1) * self.columns];
+            for (slot, &column) in columns.iter().enumerate() {
+                each(slot, self.ticks_ms[at], row[column as usize]);
             }
         }
-        copy
+        chunks
     }
 }
+
+/// Spool and first seq of a chunk.
+pub type ChunkId = (u32, u64);
 
 #[cfg(test)]
 mod tests {
@@ -201,11 +204,19 @@ mod tests {
         let done = head.append(1, 121, 121, [(121, &row[..])].into_iter());
         assert_eq!((done.len(), done[0].first_seq, done[0].last_seq), (1, 1, 120));
         assert_eq!(done[0].columns[1], vec![-1.0; 120]);
-        let all = head.snapshot(&[0], 0, 1000);
-        assert_eq!((all.ticks_ms.len(), all.chunks), (121, vec![(1, 1), (1, 121)]));
-        assert_eq!(all.columns[0][119..], [120.0, 121.0]);
+        let visit = |head: &Head, start, end| {
+            let mut seen = Vec::new();
+            let chunks = head.visit(&[1, 0], start, end, |slot, tick, value| {
+                seen.push((slot, tick, value));
+            });
+            (chunks, seen)
+        };
+        let (chunks, all) = visit(&head, 0, 1000);
+        assert_eq!((all.len(), chunks), (242, vec![(1, 1), (1, 121)]));
+        assert_eq!(all[239..], [(1, 120, 120.0), (0, 121, -1.0), (1, 121, 121.0)]);
+        assert_eq!(visit(&head, 7, 7).1, [(0, 7, -1.0), (1, 7, 7.0)]);
         head.sealed(&done[0]);
-        assert_eq!(head.snapshot(&[0], 0, 1000).ticks_ms, [121]);
+        assert_eq!(visit(&head, 0, 1000).1, [(0, 121, -1.0), (1, 121, 121.0)]);
         assert_eq!(head.latest(), Some((121, &row[..])));
     }
 

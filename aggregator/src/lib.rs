@@ -28,6 +28,7 @@ pub mod head;
 pub mod health;
 pub mod hub;
 pub mod ingest;
+pub mod maintenance;
 pub mod nodes;
 pub mod pipeline;
 pub mod process;

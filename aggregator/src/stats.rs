@@ -75,6 +75,15 @@ pub struct Stats {
     pub commit_failures: Counter,
     pub seals: Counter,
     pub pruned: Counter,
+    pub compaction_failures: Counter,
+    pub compaction_nanoseconds: Counter,
+    /// Rows that were merged into longer ones.
+    pub compacted_rows: Counter,
+    pub compacted_samples: Counter,
+    pub compacted_bytes_before: Counter,
+    pub compacted_bytes_after: Counter,
+    /// What files of past days gave back when they were written anew.
+    pub compaction_bytes_freed: Counter,
     pub anomalies_opened: Counter,
     /// Fired while its shard had too many open ones.
     pub anomalies_suppressed: Counter,
@@ -175,6 +184,45 @@ impl Stats {
             "Block files and rows that retention deleted.",
             counter(&self.pruned),
         );
+        for (name, help, value) in [
+            (
+                "sextant_store_compaction_failures_total",
+                "Steps of compaction that failed and are tried again.",
+                counter(&self.compaction_failures),
+            ),
+            (
+                "sextant_store_compaction_seconds_total",
+                "Time spent in compaction.",
+                counter(&self.compaction_nanoseconds).map(|ns| ns / 1e9),
+            ),
+            (
+                "sextant_store_compacted_blocks_total",
+                "Blocks merged into longer ones.",
+                counter(&self.compacted_rows),
+            ),
+            (
+                "sextant_store_compacted_samples_total",
+                "Samples of blocks that were merged.",
+                counter(&self.compacted_samples),
+            ),
+            (
+                "sextant_store_compaction_read_bytes_total",
+                "Bytes of blocks before they were merged.",
+                counter(&self.compacted_bytes_before),
+            ),
+            (
+                "sextant_store_compaction_written_bytes_total",
+                "Bytes of what they were merged into.",
+                counter(&self.compacted_bytes_after),
+            ),
+            (
+                "sextant_store_compaction_freed_bytes_total",
+                "Bytes that files of past days gave back.",
+                counter(&self.compaction_bytes_freed),
+            ),
+        ] {
+            one(name, "counter", help, value);
+        }
         one(
             "sextant_store_bytes",
             "gauge",

@@ -189,7 +189,7 @@ impl Writer {
         }
         if let Some(cutoff) = group.prune {
             match self.store.prune(cutoff) {
-                Ok(gone) => self.stats.pruned.add(gone),
+                Ok(pruned) => self.stats.pruned.add(pruned.deleted),
                 Err(error) => error!(error = %chain(&error), "retention failed"),
             }
         }

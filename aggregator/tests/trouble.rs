@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sextant_aggregator::storage::{
-    AnomalyQuery, Change, Chunk, ColumnQuery, Cutoff, EventQuery, FrameRecord, Inventory,
-    MemoryStore, NodeRecord, Segment, Store, StoreError, StoreSize,
+    AnomalyQuery, Change, Chunk, ColumnQuery, Compacted, Cutoff, EventQuery, FrameRecord,
+    Inventory, MemoryStore, NodeRecord, Pruned, Segment, Store, StoreError, StoreSize, Unused,
 };
 use sextant_proto::v1::{
     Anomaly, ListAnomaliesRequest, StoredEvent, SubscribeRequest, subscribe_response,
@@ -50,8 +50,12 @@ impl Store for Full {
         self.check()?;
         self.store.seal(chunks)
     }
-    fn columns(&self, query: &ColumnQuery) -> Result<Vec<Segment>, StoreError> {
-        self.store.columns(query)
+    fn columns(
+        &self,
+        query: &ColumnQuery,
+        each: &mut dyn FnMut(usize, &Segment) -> bool,
+    ) -> Result<(), StoreError> {
+        self.store.columns(query, each)
     }
     fn events(&self, query: &EventQuery) -> Result<Vec<StoredEvent>, StoreError> {
         self.store.events(query)
@@ -59,8 +63,14 @@ impl Store for Full {
     fn anomalies(&self, query: &AnomalyQuery) -> Result<Vec<Anomaly>, StoreError> {
         self.store.anomalies(query)
     }
-    fn prune(&self, cutoff: Cutoff) -> Result<u64, StoreError> {
+    fn compact(&self, now_ms: i64) -> Result<Compacted, StoreError> {
+        self.store.compact(now_ms)
+    }
+    fn prune(&self, cutoff: Cutoff) -> Result<Pruned, StoreError> {
         self.store.prune(cutoff)
+    }
+    fn forget(&self, unused: &Unused) -> Result<(), StoreError> {
+        self.store.forget(unused)
     }
     fn size(&self) -> Result<StoreSize, StoreError> {
         self.store.size()

@@ -1,4 +1,4 @@
-//! What happens by the clock.
+//! What happens by the second.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,36 +13,27 @@ use tonic_health::server::HealthReporter;
 use tracing::{info, warn};
 
 use crate::api::grpc::QueryService;
-use crate::clock;
-use crate::config::RetentionConfig;
 use crate::health::Health;
 use crate::ingest::Ingest;
 use crate::pipeline::Shards;
-use crate::storage::Cutoff;
-use crate::writer::{Write, WriterHandle};
 
-/// How often retention is enforced.
-const PRUNE_EVERY: Duration = Duration::from_secs(600);
 /// A shard whose queue is full for so long takes nothing in.
 const STUCK_SECONDS: u32 = 10;
 const INGEST_NAME: &str = <TelemetryIngestServer<Ingest> as NamedService>::NAME;
 const QUERY_NAME: &str = <QueryServer<QueryService> as NamedService>::NAME;
 
-/// Lets shards look at the clock, tells health, enforces retention.
+/// Lets shards look at the clock, tells health.
 pub(super) struct Clock {
     pub(super) shards: Shards,
-    pub(super) writer: WriterHandle,
     pub(super) health: Arc<Health>,
     pub(super) reporter: HealthReporter,
 }
 
 impl Clock {
     /// Runs until `stop`.
-    pub(super) async fn run(self, retention: RetentionConfig, stop: CancellationToken) {
+    pub(super) async fn run(self, stop: CancellationToken) {
         let mut second = interval(Duration::from_secs(1));
-        let mut prune = interval(PRUNE_EVERY);
         second.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        prune.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut stuck = 0u32;
         loop {
             tokio::select! {
@@ -50,17 +41,6 @@ impl Clock {
                 _ = second.tick() => {
                     stuck = if self.shards.elapse() { 0 } else { stuck + 1 };
                     self.tell(stuck).await;
-                }
-                _ = prune.tick() => {
-                    let before = |kept: Duration| {
-                        clock::now_ms() - i64::try_from(kept.as_millis()).unwrap_or(i64::MAX)
-                    };
-                    let samples_ms = before(retention.samples);
-                    let cutoff = Cutoff { samples_ms, events_ms: before(retention.events) };
-                    // The writer may be busy: handing over must not hold up the event loop.
-                    let writer = self.writer.clone();
-                    let hand_over = move || writer.send(Write::Prune(cutoff));
-                    drop(tokio::task::spawn_blocking(hand_over).await);
                 }
             }
         }

@@ -37,6 +37,7 @@ use crate::episode::Episodes;
 use crate::health::Health;
 use crate::hub::Hub;
 use crate::ingest::Ingest;
+use crate::maintenance::Maintenance;
 use crate::nodes::Nodes;
 use crate::pipeline::{self, EventIds, Shards, Shared};
 use crate::projection::Projections;
@@ -67,6 +68,7 @@ struct Parts {
     queries: Queries,
     health: Arc<Health>,
     writer: WriterHandle,
+    maintenance: Maintenance,
     abandon: CancellationToken,
     shard_threads: Vec<JoinHandle<()>>,
     writer_thread: JoinHandle<()>,
@@ -145,13 +147,9 @@ impl App {
         };
         let http = serve_http(&config.tls, http, router(pages), stop.clone())?;
         let http_task = tasks.spawn(http);
-        let clock = Clock {
-            shards: parts.shards.clone(),
-            writer: parts.writer.clone(),
-            health: Arc::clone(&parts.health),
-            reporter,
-        };
-        tasks.spawn(clock.run(config.retention.clone(), stop.clone()));
+        let clock =
+            Clock { shards: parts.shards.clone(), health: Arc::clone(&parts.health), reporter };
+        tasks.spawn(clock.run(stop.clone()));
         parts.health.recover("start");
         info!(grpc = %grpc_addr, http = %http_addr, data_dir = %config.data_dir.display(), "aggregator is ready");
 
@@ -212,6 +210,12 @@ impl Parts {
             "journal replayed"
         );
         let (shards, shard_threads) = pipeline::start(shards, &stats);
+        let maintenance = Maintenance::start(
+            Arc::clone(&store),
+            writer.clone(),
+            Arc::clone(&stats),
+            config.retention.clone(),
+        );
         let queries = Queries {
             catalog,
             nodes,
@@ -220,16 +224,29 @@ impl Parts {
             hub: shared.hub.clone(),
             stats,
         };
-        Ok(Self { shared, shards, queries, health, writer, abandon, shard_threads, writer_thread })
+        Ok(Self {
+            shared,
+            shards,
+            queries,
+            health,
+            writer,
+            maintenance,
+            abandon,
+            shard_threads,
+            writer_thread,
+        })
     }
 
     /// Ends the shards, then the writer, when the last sender of each has gone.
     async fn stop(self) -> Result<()> {
-        let Self { shared, shards, writer, abandon, shard_threads, writer_thread, .. } = self;
+        let Self { shared, shards, writer, maintenance, abandon, .. } = self;
+        let (shard_threads, writer_thread) = (self.shard_threads, self.writer_thread);
         drop((shards, shared, writer));
         let joined = tokio::task::spawn_blocking(move || {
+            let maintained = maintenance.stop();
             let threads = shard_threads.into_iter().chain([writer_thread]);
-            threads.filter_map(|thread| thread.join().err()).count()
+            let ended = threads.map(JoinHandle::join).chain([maintained]);
+            ended.filter(std::thread::Result::is_err).count()
         });
         tokio::pin!(joined);
         let joined = if let Ok(joined) = tokio::time::timeout(STOP_DEADLINE, &mut joined).await {

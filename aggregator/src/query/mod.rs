@@ -4,6 +4,7 @@
 //! A series' samples are in blocks and in heads. Heads are read first: a chunk that is sealed
 //! in between is then seen twice, and told apart by its spool and first seq, never missed.
 
+mod fold;
 mod range;
 
 use std::collections::BTreeMap;
@@ -22,12 +23,16 @@ use crate::series::{NodeId, Series, wire_labels};
 use crate::stats::Stats;
 use crate::storage::{AnomalyQuery, EventQuery, Store, StoreError};
 
-pub use range::Points;
+pub use range::{Aggregation, Points, RangeQuery};
 
 /// Series that one question may be about.
 pub const MAX_SERIES: usize = 50_000;
 /// Samples that one range question may return.
 pub const MAX_SAMPLES: usize = 50_000_000;
+/// Steps of one range question.
+pub const MAX_STEPS: usize = 100_000;
+/// Samples, or parts of rollups, that one range question may be made of: a few seconds.
+pub const MAX_READ: usize = 500_000_000;
 /// Events or anomalies of one answer.
 pub const MAX_ROWS: usize = 10_000;
 /// A series whose newest sample is older than so many of its intervals has no value now.

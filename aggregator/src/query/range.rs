@@ -1,15 +1,21 @@
-//! Samples over time: blocks and heads, merged.
+//! Samples over time: blocks, rollups and heads, merged.
+//!
+//! With a step, a value at a time is of what came after the step before, that time included.
+//! Whole minutes and hours come from rollups, exactly: steps and start must be multiples of
+//! them. Where retention has left nothing finer, a rollup answers for the step that it ends in.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use rustc_hash::FxHashMap;
 use sextant_proto::frame::is_absent;
 
-use super::{LOOKBACK_MS, MAX_SAMPLES, Queries, QueryError, Sample};
+use super::fold::{Collected, Fold, Stepped};
+use super::{LOOKBACK_MS, MAX_READ, MAX_SAMPLES, MAX_STEPS, Queries, QueryError, Sample};
 use crate::catalog::Live;
+use crate::head::ChunkId;
 use crate::selector::Selector;
-use crate::series::{LayoutId, Series, SeriesId};
-use crate::storage::ColumnQuery;
+use crate::series::{LayoutId, Series};
+use crate::storage::{ColumnQuery, PLANES, Resolution, Wanted};
 
 /// The samples of one series, by time.
 #[derive(Debug, Clone)]
@@ -17,6 +23,81 @@ pub struct Points {
     pub series: Arc<Series>,
     pub times_ms: Vec<i64>,
     pub values: Vec<f64>,
+}
+
+/// What a step is told by.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Aggregation {
+    /// The last sample at or before it, if it is not older than the lookback.
+    #[default]
+    Last,
+    Min,
+    Max,
+    Avg,
+    Sum,
+    /// How many samples there were.
+    Count,
+}
+
+/// A question about a time.
+#[derive(Debug, Clone, Copy)]
+pub struct RangeQuery<'a> {
+    pub selector: &'a str,
+    /// Both ends count.
+    pub start_ms: i64,
+    pub end_ms: i64,
+    /// 0 for every sample as it was read.
+    pub step_ms: i64,
+    /// Without a step there is nothing to aggregate.
+    pub aggregation: Aggregation,
+}
+
+/// Values that one group of series may need at a time: what bounds a question's memory.
+const GROUP_VALUES: usize = 500_000;
+/// Series of one group.
+const GROUP_SERIES: usize = 4096;
+/// Series of the first group, when nobody knows yet how many samples they have.
+const FIRST_SERIES: usize = 8;
+
+impl RangeQuery<'_> {
+    fn check(&self) -> Result<usize, QueryError> {
+        if self.end_ms < self.start_ms || self.step_ms < 0 {
+            let text = "the range ends before it starts, or its step is negative";
+            return Err(QueryError::Invalid(text.into()));
+        }
+        if self.step_ms == 0 {
+            if self.aggregation != Aggregation::Last {
+                let text = "an aggregation needs a step: ask for one";
+                return Err(QueryError::Invalid(text.into()));
+            }
+            return Ok(0);
+        }
+        let steps = (self.end_ms.saturating_sub(self.start_ms) / self.step_ms).saturating_add(1);
+        let steps = usize::try_from(steps).unwrap_or(usize::MAX);
+        if steps > MAX_STEPS {
+            let text = format!(
+                "the range has over {MAX_STEPS} steps: ask for a longer step or a shorter range"
+            );
+            return Err(QueryError::Limit(text));
+        }
+        Ok(steps)
+    }
+
+    /// The coarsest that answers exactly. The last sample of an hour may be long before its end,
+    /// so hours do not tell it.
+    fn resolution(&self) -> Resolution {
+        let whole = |resolution: Resolution| {
+            let length = resolution.step_ms();
+            self.step_ms > 0 && self.step_ms % length == 0 && self.start_ms % length == 0
+        };
+        if self.aggregation != Aggregation::Last && whole(Resolution::Hours) {
+            Resolution::Hours
+        } else if whole(Resolution::Minutes) {
+            Resolution::Minutes
+        } else {
+            Resolution::Samples
+        }
+    }
 }
 
 impl Queries {
@@ -35,11 +116,10 @@ impl Queries {
         Ok(found)
     }
 
-    /// The samples of each matching series in a range (both ends count), one call of `each` a
-    /// series; false stops. With a step: at each step the last sample within the lookback.
+    /// As [`Queries::range_by`], with the last sample of each step.
     ///
     /// # Errors
-    /// A wrong question, one over a limit, or a store that cannot be read.
+    /// As [`Queries::range_by`].
     pub fn range(
         &self,
         selector: &str,
@@ -48,34 +128,52 @@ impl Queries {
         step_ms: i64,
         each: &mut dyn FnMut(Points) -> bool,
     ) -> Result<(), QueryError> {
-        if end_ms < start_ms || step_ms < 0 {
-            return Err(QueryError::Invalid(
-                "the range ends before it starts, or its step is negative".into(),
-            ));
+        let aggregation = Aggregation::Last;
+        self.range_by(&RangeQuery { selector, start_ms, end_ms, step_ms, aggregation }, each)
+    }
+
+    /// The samples of each matching series in a range, one call of `each` a series; false stops.
+    /// With a step: what the aggregation makes of each.
+    ///
+    /// # Errors
+    /// A wrong question, one over a limit, or a store that cannot be read.
+    pub fn range_by(
+        &self,
+        query: &RangeQuery<'_>,
+        each: &mut dyn FnMut(Points) -> bool,
+    ) -> Result<(), QueryError> {
+        let steps = query.check()?;
+        let series = self.select(&Selector::parse(query.selector)?)?;
+        if steps.saturating_mul(series.len()) > MAX_SAMPLES {
+            return Err(over("fewer series, a longer step or a shorter range"));
         }
-        let series = self.select(&Selector::parse(selector)?)?;
-        let span = end_ms.saturating_sub(start_ms);
-        let steps = if step_ms > 0 { (span / step_ms).saturating_add(1) } else { 0 };
-        let total = usize::try_from(steps).unwrap_or(usize::MAX).saturating_mul(series.len());
-        if total > MAX_SAMPLES {
-            return Err(over("a longer step or a shorter range"));
-        }
-        let from = if step_ms > 0 { start_ms.saturating_sub(LOOKBACK_MS) } else { start_ms };
-        let mut sent = 0;
-        // Columns of a layout are read together: in groups, so that memory is bounded by a group
-        // and not by the question.
-        for group in series.chunks(GROUP) {
-            for mut points in self.samples(group, from, end_ms)? {
-                if step_ms > 0 {
-                    points = step(points, start_ms, end_ms, step_ms);
-                }
-                sent += points.times_ms.len();
+        let (mut sent, mut read, mut next) = (0, 0, 0);
+        let mut size = if steps > 0 { GROUP_VALUES / steps } else { FIRST_SERIES };
+        while next < series.len() {
+            let end = (next + size.clamp(1, GROUP_SERIES)).min(series.len());
+            let group = &series[next..end];
+            next = end;
+            let mut fold: Box<dyn Fold> = if steps > 0 {
+                Box::new(Stepped::new(group.len(), steps, query))
+            } else {
+                Box::new(Collected::new(group.len()))
+            };
+            let from = fold.from_ms(query.start_ms);
+            self.read(group, (from, query.end_ms), query.resolution(), &mut *fold, &mut read)?;
+            let before = sent;
+            for (number, one) in group.iter().enumerate() {
+                let (times_ms, values) = fold.take(number);
+                sent += times_ms.len();
                 if sent > MAX_SAMPLES {
                     return Err(over("fewer series, a step or a shorter range"));
                 }
+                let points = Points { series: Arc::clone(one), times_ms, values };
                 if !points.times_ms.is_empty() && !each(points) {
                     return Ok(());
                 }
+            }
+            if steps == 0 {
+                size = GROUP_VALUES / ((sent - before) / group.len()).max(1);
             }
         }
         Ok(())
@@ -91,83 +189,81 @@ impl Queries {
         start_ms: i64,
         end_ms: i64,
     ) -> Result<Vec<Points>, QueryError> {
-        let mut layouts: BTreeMap<LayoutId, Wanted> = BTreeMap::new();
-        for one in series {
-            for (live, column) in self.catalog.placements(one.id) {
-                let slot = layouts.entry(live.layout.id).or_insert_with(|| (live, Vec::new()));
-                slot.1.push((one.id, column));
-            }
-        }
-        let mut merged: BTreeMap<SeriesId, Vec<(i64, f64)>> = BTreeMap::new();
-        for (live, wanted) in layouts.into_values() {
-            let columns: Vec<usize> = wanted.iter().map(|(_, column)| *column).collect();
-            let head = live.head.lock().snapshot(&columns, start_ms, end_ms);
-            let numbers = columns.iter().map(|c| u32::try_from(*c).unwrap_or(u32::MAX)).collect();
-            let query =
-                ColumnQuery { layout: live.layout.id.0, columns: numbers, start_ms, end_ms };
-            let segments = self.store.columns(&query)?;
-            let unseen = segments.iter().filter(|s| !head.chunks.contains(&(s.spool, s.first_seq)));
-            for segment in unseen {
-                for ((id, _), column) in wanted.iter().zip(&segment.columns) {
-                    extend(merged.entry(*id).or_default(), &segment.ticks_ms, column);
-                }
-            }
-            for ((id, _), column) in wanted.iter().zip(&head.columns) {
-                extend(merged.entry(*id).or_default(), &head.ticks_ms, column);
-            }
-        }
-        let points = |one: &Arc<Series>| {
-            let mut found = merged.remove(&one.id).unwrap_or_default();
-            if !found.is_sorted_by_key(|(t, _)| *t) {
-                found.sort_by_key(|(t, _)| *t);
-            }
-            // Two samples of one instant: the node's clock was set back. The later one stays.
-            found.dedup_by(|later, kept| {
-                let same = later.0 == kept.0;
-                if same {
-                    *kept = *later;
-                }
-                same
-            });
-            let (times_ms, values) = found.into_iter().unzip();
+        let mut fold = Collected::new(series.len());
+        self.read(series, (start_ms, end_ms), Resolution::Samples, &mut fold, &mut 0)?;
+        let points = series.iter().enumerate().map(|(number, one)| {
+            let (times_ms, values) = fold.take(number);
             Points { series: Arc::clone(one), times_ms, values }
-        };
-        Ok(series.iter().map(points).collect())
+        });
+        Ok(points.collect())
+    }
+
+    /// Folds what heads and store have of some series, one pass a layout.
+    fn read(
+        &self,
+        series: &[Arc<Series>],
+        (start_ms, end_ms): (i64, i64),
+        resolution: Resolution,
+        fold: &mut dyn Fold,
+        read: &mut usize,
+    ) -> Result<(), QueryError> {
+        let mut layouts: FxHashMap<LayoutId, usize> = FxHashMap::default();
+        let mut wanted: Vec<Wanted> = Vec::new();
+        let mut places: Vec<(Arc<Live>, Vec<usize>)> = Vec::new();
+        for (number, one) in series.iter().enumerate() {
+            for (live, column) in self.catalog.placements(one.id) {
+                let layout = live.layout.id;
+                let at = *layouts.entry(layout).or_insert_with(|| {
+                    wanted.push(Wanted { layout: layout.0, columns: Vec::new() });
+                    places.push((live, Vec::new()));
+                    wanted.len() - 1
+                });
+                wanted[at].columns.push(u32::try_from(column).unwrap_or(u32::MAX));
+                places[at].1.push(number);
+            }
+        }
+        // Heads first: what is sealed meanwhile is then seen twice and told apart, not missed.
+        let mut seen: Vec<Vec<ChunkId>> = Vec::with_capacity(wanted.len());
+        for (wanted, (live, numbers)) in wanted.iter().zip(&places) {
+            let head = live.head.lock();
+            seen.push(head.visit(&wanted.columns, start_ms, end_ms, |slot, tick, value| {
+                if !is_absent(value) {
+                    fold.newest(numbers[slot], tick, value);
+                }
+            }));
+        }
+        let query = ColumnQuery { wanted, start_ms, end_ms, resolution };
+        let mut too_much = false;
+        self.store.columns(&query, &mut |layout, segment| {
+            let id = (segment.spool, segment.first_seq);
+            if segment.last_seq > 0 && seen[layout].contains(&id) {
+                return true;
+            }
+            let numbers = &places[layout].1;
+            *read += segment.ticks_ms.len() * segment.which.len();
+            too_much = *read > MAX_READ;
+            let planes = if segment.step_ms > 0 { PLANES } else { 1 };
+            for (slot, &which) in segment.which.iter().enumerate() {
+                let columns = &segment.columns[slot * planes..(slot + 1) * planes];
+                if segment.step_ms > 0 {
+                    fold.rollup(numbers[which], segment.step_ms, &segment.ticks_ms, columns);
+                } else {
+                    fold.samples(numbers[which], &segment.ticks_ms, &columns[0]);
+                }
+            }
+            !too_much
+        })?;
+        if too_much {
+            let text = format!(
+                "the question is about over {MAX_READ} samples: ask for fewer series or a shorter \
+                 range, or for a step and a start that are multiples of a minute or an hour"
+            );
+            return Err(QueryError::Limit(text));
+        }
+        Ok(())
     }
 }
-
-/// A layout, and the series that are wanted of it with their columns.
-type Wanted = (Arc<Live>, Vec<(SeriesId, usize)>);
-
-/// Series that are read together.
-const GROUP: usize = 256;
 
 fn over(less: &str) -> QueryError {
     QueryError::Limit(format!("the answer has over {MAX_SAMPLES} samples: ask for {less}"))
-}
-
-fn extend(points: &mut Vec<(i64, f64)>, ticks: &[i64], values: &[f64]) {
-    let all = ticks.iter().copied().zip(values.iter().copied());
-    points.extend(all.filter(|(_, v)| !is_absent(*v)));
-}
-
-/// The last sample at or before each step, if it is not older than the lookback.
-fn step(points: Points, start_ms: i64, end_ms: i64, step_ms: i64) -> Points {
-    let mut out = Points { series: points.series, times_ms: Vec::new(), values: Vec::new() };
-    let mut next = 0;
-    let mut at = start_ms;
-    while at <= end_ms {
-        while points.times_ms.get(next).is_some_and(|t| *t <= at) {
-            next += 1;
-        }
-        if let Some(last) = next.checked_sub(1)
-            && at - points.times_ms[last] < LOOKBACK_MS
-        {
-            out.times_ms.push(at);
-            out.values.push(points.values[last]);
-        }
-        let Some(next_step) = at.checked_add(step_ms) else { break };
-        at = next_step;
-    }
-    out
 }

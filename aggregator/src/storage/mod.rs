@@ -7,6 +7,7 @@
 //! `replay` and `columns` see it, `seal` moves all of its frames at one instant.
 //! Nothing is deleted but by `prune`.
 
+pub mod codec;
 mod memory;
 mod sqlite;
 #[cfg(test)]
@@ -120,6 +121,8 @@ pub enum Change {
 pub struct Chunk {
     pub layout: u32,
     pub spool: u32,
+    /// When the last of it arrived, aggregator's clock: what its own times are judged by.
+    pub arrived_ms: i64,
     /// The journal's frames that it holds, both ends included.
     pub first_seq: u64,
     pub last_seq: u64,
@@ -143,24 +146,65 @@ impl Chunk {
     }
 }
 
-/// A part of what a range query asked for, from one sealed chunk.
-#[derive(Debug, Clone, PartialEq)]
+/// How finely samples are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Resolution {
+    Samples,
+    Minutes,
+    Hours,
+}
+
+impl Resolution {
+    /// The length of a step, 0 for samples.
+    #[must_use]
+    pub fn step_ms(self) -> i64 {
+        match self {
+            Self::Samples => 0,
+            Self::Minutes => 60_000,
+            Self::Hours => 3_600_000,
+        }
+    }
+}
+
+/// A part of what a range query asked for.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Segment {
+    /// The chunk that it is from, as it was sealed: what a head may have too. `last_seq` is 0
+    /// where compaction has made something else of it.
     pub spool: u32,
     pub first_seq: u64,
-    /// All ticks of the chunk that lie in the range.
+    pub last_seq: u64,
+    /// 0: samples. Otherwise rollups: a tick is the end of a step, which has what came after
+    /// the end of the step before, that end included; a step may come in several parts.
+    pub step_ms: i64,
+    /// All ticks that lie in the range.
     pub ticks_ms: Vec<i64>,
-    /// The columns asked for, in the order asked.
+    /// Which of the columns asked it has, by their place in the question.
+    pub which: Vec<usize>,
+    /// These columns; of a rollup [`PLANES`] for each: last, count, min, max, sum.
     pub columns: Vec<Vec<f64>>,
 }
 
-/// What to read of one layout; both ends of the time count.
+/// What a rollup has of each column and step: last, count, min, max and sum of the samples;
+/// all are absent where there was none.
+pub const PLANES: usize = 5;
+
+/// Columns of one layout.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ColumnQuery {
+pub struct Wanted {
     pub layout: u32,
     pub columns: Vec<u32>,
+}
+
+/// What to read; both ends of the time count.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ColumnQuery {
+    pub wanted: Vec<Wanted>,
     pub start_ms: i64,
     pub end_ms: i64,
+    /// What was rolled up is told no finer than this, and coarser where retention has left no
+    /// finer; what was not comes as samples.
+    pub resolution: Resolution,
 }
 
 /// Which events to read, newest first (by time, then id). Both ends of the time count.
@@ -214,8 +258,51 @@ pub struct Cutoff {
     /// Samples in blocks go in whole UTC days (by a chunk's first tick), a day when all in it
     /// is older.
     pub samples_ms: i64,
+    /// Rollups of a minute, as the samples.
+    pub minutes_ms: i64,
+    /// Rollups of an hour, in files of several days.
+    pub hours_ms: i64,
     /// Events and closed anomalies.
     pub events_ms: i64,
+}
+
+/// What retention did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// Files and rows that went.
+    pub deleted: u64,
+    /// What has no data any more; looked for when samples went, and once after a start.
+    pub unused: Unused,
+}
+
+/// Parts of the inventory to which nothing stored refers. Whether they live (an agent may send
+/// by them at any time) only the catalog knows.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unused {
+    /// Layouts without a sample, a rollup or a frame in the journal.
+    pub layouts: Vec<u32>,
+    /// Spools without a frame in the journal; forgetting one forgets what was acknowledged.
+    pub spools: Vec<u32>,
+    /// Nodes without events and anomalies, all of whose layouts and spools are unused.
+    pub nodes: Vec<u32>,
+}
+
+/// What one step of compaction did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Compacted {
+    /// Rows that were merged, and what they became, rollups not counted.
+    pub merged: u64,
+    pub into: u64,
+    pub samples: u64,
+    /// Bytes of the rows before and after.
+    pub bytes_before: u64,
+    pub bytes_after: u64,
+    /// Bytes that a rewritten file gave back.
+    pub bytes_freed: u64,
+    /// Not done because the disk has too little room for it.
+    pub no_room: bool,
+    /// Call again: there is more to do now.
+    pub more: bool,
 }
 
 /// What a store occupies.
@@ -223,6 +310,7 @@ pub struct Cutoff {
 pub struct StoreSize {
     pub bytes: u64,
     pub journal_frames: u64,
+    /// Sealed chunks that compaction has not taken.
     pub blocks: u64,
 }
 
@@ -256,12 +344,17 @@ pub trait Store: Send + Sync + 'static {
     /// with the same chunks or others.
     fn seal(&self, chunks: &[Chunk]) -> Result<(), StoreError>;
 
-    /// Reads columns of sealed chunks, by time of the chunk's first tick. Chunks without a
-    /// tick in the range are left out.
+    /// Reads columns, part by part with the number of the layout in the question: those of a
+    /// layout by day, what was compacted first. Parts without a tick in the range are left out,
+    /// and the segment is only lent; false stops.
     ///
     /// # Errors
-    /// When they cannot be read, a block is damaged, or the layout does not have the columns.
-    fn columns(&self, query: &ColumnQuery) -> Result<Vec<Segment>, StoreError>;
+    /// When they cannot be read, a block is damaged, or a layout does not have the columns.
+    fn columns(
+        &self,
+        query: &ColumnQuery,
+        each: &mut dyn FnMut(usize, &Segment) -> bool,
+    ) -> Result<(), StoreError>;
 
     /// Reads events.
     ///
@@ -275,11 +368,30 @@ pub trait Store: Send + Sync + 'static {
     /// When they cannot be read.
     fn anomalies(&self, query: &AnomalyQuery) -> Result<Vec<v1::Anomaly>, StoreError>;
 
-    /// Deletes what retention no longer keeps; returns the number of block files and rows that went.
+    /// Does a bounded step of what makes blocks fewer and smaller, and rolls them up; nothing
+    /// when there is nothing to do. Reads see all of it or nothing. From one thread, which is
+    /// not the writer's: commits wait for one small transaction at most.
+    ///
+    /// Leaves alone what was sealed since the last call that found nothing to do, so that a
+    /// question which found a chunk in a head does not find it in a rollup too: calls are
+    /// seconds apart, questions are not so slow.
+    ///
+    /// # Errors
+    /// Nothing changed for reads; the next call tries again.
+    fn compact(&self, now_ms: i64) -> Result<Compacted, StoreError>;
+
+    /// Deletes what retention no longer keeps, and says what is left without data.
     ///
     /// # Errors
     /// When something could not be deleted; what went is gone.
-    fn prune(&self, cutoff: Cutoff) -> Result<u64, StoreError>;
+    fn prune(&self, cutoff: Cutoff) -> Result<Pruned, StoreError>;
+
+    /// Deletes parts of the inventory, all of them or nothing. Whoever calls it must have
+    /// stopped using them; they may come again under new ids.
+    ///
+    /// # Errors
+    /// [`StoreError::Invalid`] when something stored refers to one of them.
+    fn forget(&self, unused: &Unused) -> Result<(), StoreError>;
 
     /// What it occupies now.
     ///

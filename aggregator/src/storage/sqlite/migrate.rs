@@ -20,16 +20,23 @@ pub(super) struct Format {
 
 /// `sextant.db`: small rows, changed all over: small pages.
 pub(super) const MAIN: Format = Format {
-    migrations: &[include_str!("main.sql")],
+    migrations: &[include_str!("main.sql"), include_str!("main_2.sql")],
     page_bytes: 4096,
     remedy: "restore the data directory from a backup, or move the whole directory away to start empty",
 };
 
-/// `blocks-YYYY-MM-DD.db`: large blobs, written once.
+/// `blocks-YYYY-MM-DD.db` and `odd-YYYY-MM-DD.db`: large blobs, written once.
 pub(super) const DAY: Format = Format {
-    migrations: &[include_str!("day.sql")],
+    migrations: &[include_str!("day.sql"), include_str!("day_2.sql")],
     page_bytes: 16_384,
     remedy: "restore the data directory from a backup, or move this file away to go on without its day",
+};
+
+/// `minutes-YYYY-MM-DD.db` and `hours-YYYY-MM-DD.db`: smaller blobs, so smaller pages.
+pub(super) const ROLLUPS: Format = Format {
+    migrations: &[include_str!("rollups.sql")],
+    page_bytes: 4096,
+    remedy: "restore the data directory from a backup, or move this file away to go on without its rollups",
 };
 
 impl Format {

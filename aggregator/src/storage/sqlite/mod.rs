@@ -1,16 +1,22 @@
 //! The store on disk: a directory that one process owns.
 //!
 //! `sextant.db` has the inventory, the journal, events and anomalies; `blocks-YYYY-MM-DD.db`
-//! the sealed columns. All are SQLite databases with a write-ahead log and `synchronous=FULL`.
+//! the sealed columns of a day, `minutes-` and `hours-` their rollups, `odd-` those of clocks
+//! that are far off. All are SQLite databases with a write-ahead log and `synchronous=FULL`.
 //!
 //! A seal writes to several files and still happens at one instant: its blocks carry the
 //! number of the seal and count only once the main database says so, in the transaction that
 //! takes the frames out of the journal. Blocks of a seal that did not get there are removed
-//! before the next one, or on open: the journal still has their frames.
+//! before the next one, or on open: the journal still has their frames. A compaction does the
+//! same with a number of its own, and what it replaces counts until then.
 
 mod block;
-mod days;
+mod columns;
+mod compact;
+mod dates;
 mod file;
+mod files;
+mod forget;
 mod migrate;
 mod prune;
 mod read;
@@ -29,32 +35,40 @@ use rusqlite::Connection;
 use rustix::fs::{FlockOperation, flock};
 use sextant_proto::v1;
 
-use self::days::{Days, Pool};
+use self::columns::Pins;
+use self::compact::Compactor;
 use self::file::{corrupt, io_error, open_reader, open_writer, sql_error, with_suffix};
+use self::files::{FileId, Files, Kept, Pool};
 use self::migrate::{Format, MAIN};
-use self::seal::DayWriters;
+use self::seal::FileWriters;
 use super::{
-    AnomalyQuery, Change, Chunk, ColumnQuery, Cutoff, EventQuery, FrameRecord, Inventory, Segment,
-    Store, StoreError, StoreSize,
+    AnomalyQuery, Change, Chunk, ColumnQuery, Compacted, Cutoff, EventQuery, FrameRecord,
+    Inventory, Pruned, Segment, Store, StoreError, StoreSize, Unused,
 };
 
 /// Idle read connections to the main database; more readers at a time open their own.
 const IDLE_READERS: usize = 4;
-/// Idle read connections to days.
-const IDLE_DAY_READERS: usize = 16;
+/// Idle read connections to files of samples.
+const IDLE_FILE_READERS: usize = 24;
+/// Held while files change their shape, and by a backup or a check while they must not.
+const MAINTENANCE: &str = "maintenance.lock";
 /// Small tables that a start checks page by page.
-const CHECKED_TABLES: [&str; 5] = ["nodes", "metrics", "layouts", "spools", "sealed"];
+const CHECKED_TABLES: [&str; 6] = ["nodes", "metrics", "layouts", "spools", "sealed", "kept"];
 
 /// A [`Store`] in a directory.
 pub struct SqliteStore {
     directory: PathBuf,
     main: PathBuf,
     readers: Pool<()>,
-    /// By day and incarnation.
-    day_readers: Pool<(i64, u64)>,
+    /// By file and incarnation.
+    file_readers: Pool<(FileId, u64)>,
     /// After the readers, so that it closes last and empties the write-ahead logs.
     writer: Mutex<Writer>,
-    days: RwLock<Days>,
+    files: RwLock<Files>,
+    pins: Pins,
+    compactor: Mutex<Compactor>,
+    /// Whether retention has looked for what has no data since the start.
+    looked_for_unused: Mutex<bool>,
     journal_frames: AtomicU64,
     /// Held as long as the store lives; the last field, so that it is released last.
     _lock: File,
@@ -63,7 +77,7 @@ pub struct SqliteStore {
 /// What only one thread at a time does.
 struct Writer {
     main: Connection,
-    days: DayWriters,
+    files: FileWriters,
 }
 
 impl SqliteStore {
@@ -81,7 +95,7 @@ impl SqliteStore {
         fs::create_dir_all(directory).map_err(io_error(directory, "create directory"))?;
         let lock = lock(directory)?;
         let main = directory.join("sextant.db");
-        let listed = days::list(directory)?;
+        let listed = files::list(directory)?;
         if !main.try_exists().map_err(io_error(&main, "look for"))? {
             let log = fs::metadata(with_suffix(&main, "-wal")).map_or(0, |log| log.len());
             if !listed.is_empty() || log > 0 {
@@ -97,14 +111,23 @@ impl SqliteStore {
         };
         let sealed = number("SELECT seal FROM sealed")?;
         let frames = number("SELECT count(*) FROM journal")?;
-        let (days, writers) = seal::open_days(directory, &main, &listed, sealed)?;
+        let compacted = number("SELECT compacted FROM sealed")?;
+        let kept_from = Kept {
+            blocks: number("SELECT blocks_from_day FROM kept")?,
+            minutes: number("SELECT minutes_from_day FROM kept")?,
+        };
+        let numbers = (sealed, compacted, kept_from);
+        let (files, swept) = seal::open_files(directory, &main, &listed, numbers)?;
         Ok(Self {
             directory: directory.to_path_buf(),
             main,
-            writer: Mutex::new(Writer { main: connection, days: writers }),
-            days: RwLock::new(days),
+            writer: Mutex::new(Writer { main: connection, files: FileWriters::default() }),
+            files: RwLock::new(files),
+            pins: Pins::default(),
+            compactor: Mutex::new(Compactor::new(sealed, swept)),
+            looked_for_unused: Mutex::new(false),
             readers: Pool::new(IDLE_READERS),
-            day_readers: Pool::new(IDLE_DAY_READERS),
+            file_readers: Pool::new(IDLE_FILE_READERS),
             journal_frames: AtomicU64::new(frames.try_into().unwrap_or(0)),
             _lock: lock,
         })
@@ -173,8 +196,12 @@ impl Store for SqliteStore {
         self.seal_chunks(chunks)
     }
 
-    fn columns(&self, query: &ColumnQuery) -> Result<Vec<Segment>, StoreError> {
-        self.read_columns(query)
+    fn columns(
+        &self,
+        query: &ColumnQuery,
+        each: &mut dyn FnMut(usize, &Segment) -> bool,
+    ) -> Result<(), StoreError> {
+        self.read_columns(query, each)
     }
 
     fn events(&self, query: &EventQuery) -> Result<Vec<v1::StoredEvent>, StoreError> {
@@ -185,8 +212,16 @@ impl Store for SqliteStore {
         self.find_anomalies(query)
     }
 
-    fn prune(&self, cutoff: Cutoff) -> Result<u64, StoreError> {
-        Ok(self.prune_days(cutoff.samples_ms)? + self.prune_records(cutoff.events_ms)?)
+    fn compact(&self, now_ms: i64) -> Result<Compacted, StoreError> {
+        self.compact_step(now_ms)
+    }
+
+    fn prune(&self, cutoff: Cutoff) -> Result<Pruned, StoreError> {
+        self.prune_all(cutoff)
+    }
+
+    fn forget(&self, unused: &Unused) -> Result<(), StoreError> {
+        self.forget_unused(unused)
     }
 
     fn size(&self) -> Result<StoreSize, StoreError> {
@@ -199,7 +234,7 @@ impl Store for SqliteStore {
         Ok(StoreSize {
             bytes,
             journal_frames: self.journal_frames.load(Ordering::Relaxed),
-            blocks: self.days.read().blocks(),
+            blocks: self.files.read().blocks(),
         })
     }
 }

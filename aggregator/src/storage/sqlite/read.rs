@@ -1,20 +1,16 @@
-//! Reading what a start needs, the journal, and columns of blocks.
+//! Reading what a start needs, and the journal.
 
 use std::io;
 
 use bytes::Bytes;
 use prost::Message;
-use rusqlite::{Connection, MAIN_DB, params};
+use rusqlite::Connection;
 use sextant_proto::v1;
 
 use super::SqliteStore;
-use super::block::{BlockError, BlockReader};
-use super::days::{Day, Summary, day_of, day_path};
-use super::file::{corrupt, open_reader, sql_error};
-use super::migrate::{DAY, MAIN};
-use crate::storage::{
-    ColumnQuery, FrameRecord, Inventory, LayoutRecord, NodeRecord, Segment, SpoolRecord, StoreError,
-};
+use super::file::corrupt;
+use super::migrate::MAIN;
+use crate::storage::{FrameRecord, Inventory, LayoutRecord, NodeRecord, SpoolRecord, StoreError};
 
 impl SqliteStore {
     pub(super) fn load_inventory(&self) -> Result<Inventory, StoreError> {
@@ -70,111 +66,6 @@ impl SqliteStore {
             Ok(())
         })
     }
-
-    pub(super) fn read_columns(&self, query: &ColumnQuery) -> Result<Vec<Segment>, StoreError> {
-        let mut segments = Vec::new();
-        if query.start_ms > query.end_ms {
-            return Ok(segments);
-        }
-        let (sealed, files): (i64, Vec<(i64, Day)>) = {
-            let days = self.days.read();
-            let early = days.files.range(..=day_of(query.end_ms));
-            let files = early.filter(|(_, day)| day.summary.last_ms >= query.start_ms);
-            (days.sealed, files.map(|(&day, &file)| (day, file)).collect())
-        };
-        for (day, file) in files {
-            let key = (day, file.incarnation);
-            let Some(connection) = self.day_reader(key)? else { continue };
-            self.read_day(&connection, day, &file, sealed, query, &mut segments)?;
-            self.day_readers.put(key, connection);
-        }
-        Ok(segments)
-    }
-
-    /// `None` when the day was pruned since the question began.
-    fn day_reader(&self, key: (i64, u64)) -> Result<Option<Connection>, StoreError> {
-        if let Some(connection) = self.day_readers.take(&key) {
-            return Ok(Some(connection));
-        }
-        let path = day_path(&self.directory, key.0);
-        let days = self.days.read();
-        if days.files.get(&key.0).map(|day| day.incarnation) != Some(key.1) {
-            return Ok(None);
-        }
-        let connection = open_reader(&path, &DAY)?;
-        // SQLite opens the log with the first read, by name: it must be this file's log and not
-        // that of one which takes its place, so it happens before retention can have the lock.
-        Summary::read(&connection).map_err(sql_error(&path, "read", &DAY))?;
-        drop(days);
-        Ok(Some(connection))
-    }
-
-    fn read_day(
-        &self,
-        connection: &Connection,
-        day: i64,
-        file: &Day,
-        sealed: i64,
-        query: &ColumnQuery,
-        segments: &mut Vec<Segment>,
-    ) -> Result<(), StoreError> {
-        let path = day_path(&self.directory, day);
-        let failed = sql_error(&path, "read", &DAY);
-        let earliest = query.start_ms.saturating_sub(file.summary.span_ms);
-        let sql = "SELECT id, spool, first_seq FROM blocks
-            WHERE layout = ?1 AND first_ms BETWEEN ?2 AND ?3 AND last_ms >= ?4 AND seal <= ?5
-            ORDER BY first_ms, spool, first_seq";
-        let list = || {
-            let range = params![query.layout, earliest, query.end_ms, query.start_ms, sealed];
-            let mut statement = connection.prepare_cached(sql)?;
-            let rows = statement.query_map(range, |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get::<_, i64>(2)?.cast_unsigned()))
-            })?;
-            rows.collect::<rusqlite::Result<Vec<(i64, u32, u64)>>>()
-        };
-        for (id, spool, first_seq) in list().map_err(&failed)? {
-            let (ticks_ms, columns) = match read_block(connection, id, query) {
-                Ok(Some(read)) => read,
-                Ok(None) => continue,
-                Err(BlockError::Sqlite(error)) => return Err(failed(error)),
-                Err(BlockError::Damaged(what)) => {
-                    let what = format!("block {id} of layout {}: {what}", query.layout);
-                    return Err(corrupt(&path, what, &DAY));
-                }
-                Err(BlockError::NoColumn(index)) => {
-                    return Err(StoreError::Invalid(format!(
-                        "layout {} does not have a column {index}",
-                        query.layout
-                    )));
-                }
-            };
-            segments.push(Segment { spool, first_seq, ticks_ms, columns });
-        }
-        Ok(())
-    }
-}
-
-type Columns = (Vec<i64>, Vec<Vec<f64>>);
-
-/// The part of a block in the range; `None` when no tick is.
-fn read_block(
-    connection: &Connection,
-    id: i64,
-    query: &ColumnQuery,
-) -> Result<Option<Columns>, BlockError> {
-    let block = BlockReader::open(connection.blob_open(MAIN_DB, "blocks", "data", id, true)?)?;
-    let ticks = block.ticks();
-    let from = ticks.partition_point(|&tick| tick < query.start_ms);
-    let to = ticks.partition_point(|&tick| tick <= query.end_ms);
-    if from >= to {
-        return Ok(None);
-    }
-    let mut columns = block.columns(&query.columns)?;
-    for column in &mut columns {
-        column.truncate(to);
-        column.drain(..from);
-    }
-    Ok(Some((ticks[from..to].to_vec(), columns)))
 }
 
 fn nodes(connection: &Connection) -> rusqlite::Result<Vec<NodeRecord>> {

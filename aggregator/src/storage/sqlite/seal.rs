@@ -1,5 +1,5 @@
 //! Seals: frames leave the journal for blocks. First the blocks are written, a transaction for
-//! each day's file, with the seal's number; then one transaction of the main database deletes
+//! each file, with the seal's number; then one transaction of the main database deletes
 //! the frames and makes the number count. Whatever is left of a seal that did not get that far
 //! is removed before anything else is sealed.
 
@@ -9,63 +9,65 @@ use std::sync::atomic::Ordering;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use super::block::BlockEncoder;
-use super::days::{Days, Summary, day_of, day_path};
 use super::file::{corrupt, create, open_writer, sql_error};
-use super::migrate::{DAY, MAIN};
+use super::files::{FileId, Files, Kept, Summary};
+use super::migrate::MAIN;
 use super::write::{Fault, integer};
 use super::{SqliteStore, Writer};
+use crate::storage::codec::{Effort, encode_block};
 use crate::storage::{Chunk, StoreError};
 
-/// Write connections to days kept open: today's, and yesterday's around midnight and for nodes
-/// whose clocks differ.
-const OPEN_DAYS: usize = 2;
+/// Write connections kept open: today's blocks, minutes and hours, yesterday's around midnight
+/// and for nodes whose clocks differ.
+const OPEN_FILES: usize = 6;
 
-/// Write connections to days.
+/// Write connections to files of samples.
 #[derive(Default)]
-pub(super) struct DayWriters {
+pub(super) struct FileWriters {
     /// The last used at the end.
-    open: Vec<(i64, Connection)>,
-    /// Days that may have blocks of a seal that does not count.
-    unconfirmed: BTreeSet<i64>,
+    open: Vec<(FileId, Connection)>,
+    /// Files that may have blocks of a seal that does not count.
+    unconfirmed: BTreeSet<FileId>,
+    /// Files that may have rows of a compaction that does not count.
+    pub(super) unmerged: BTreeSet<FileId>,
 }
 
-impl DayWriters {
-    /// A connection to a day's file, which is made when it is not there.
+impl FileWriters {
+    /// A connection to a file, which is made when it is not there.
     pub(super) fn get(
         &mut self,
         directory: &Path,
-        day: i64,
+        id: FileId,
     ) -> Result<&mut Connection, StoreError> {
-        let connection = match self.open.iter().position(|(other, _)| *other == day) {
+        let connection = match self.open.iter().position(|(other, _)| *other == id) {
             Some(at) => self.open.remove(at).1,
             None => {
-                let path = day_path(directory, day);
+                let path = id.path(directory);
                 if !path.exists() {
-                    create(&path, &DAY)?;
+                    create(&path, id.kind.format())?;
                 }
-                open_writer(&path, &DAY)?
+                open_writer(&path, id.kind.format())?
             }
         };
-        if self.open.len() >= OPEN_DAYS {
+        if self.open.len() >= OPEN_FILES {
             retire(&self.open.remove(0).1);
         }
-        self.open.push((day, connection));
+        self.open.push((id, connection));
         Ok(&mut self.open.last_mut().expect("pushed above").1)
     }
 
-    /// Closes the connection to a day that goes.
-    pub(super) fn close(&mut self, day: i64) {
-        self.open.retain(|(other, _)| *other != day);
+    /// Closes the connection to a file that goes.
+    pub(super) fn close(&mut self, id: FileId) {
+        self.open.retain(|(other, _)| *other != id);
     }
 
-    /// Whether the day may have blocks that do not count.
-    pub(super) fn is_unconfirmed(&self, day: i64) -> bool {
-        self.unconfirmed.contains(&day)
+    /// Whether the file may have rows that do not count.
+    pub(super) fn is_unconfirmed(&self, id: FileId) -> bool {
+        self.unconfirmed.contains(&id) || self.unmerged.contains(&id)
     }
 }
 
-/// Empties the log of a day that is written no more; readers may keep it from being deleted.
+/// Empties the log of a file that is written no more; readers may keep it from being deleted.
 fn retire(connection: &Connection) {
     let emptied = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
     if let Err(error) = emptied {
@@ -73,47 +75,67 @@ fn retire(connection: &Connection) {
     }
 }
 
-/// Reads every day's summary and removes blocks that do not count. All are looked at before
-/// one is changed.
-pub(super) fn open_days(
+/// Reads every file's summary and removes rows that do not count. All are looked at before one
+/// is changed.
+pub(super) fn open_files(
     directory: &Path,
     main: &Path,
-    listed: &[i64],
-    sealed: i64,
-) -> Result<(Days, DayWriters), StoreError> {
-    let mut days = Days::new(sealed);
-    for &day in listed {
-        let path = day_path(directory, day);
-        let connection = open_writer(&path, &DAY)?;
-        let summary = Summary::read(&connection).map_err(sql_error(&path, "read", &DAY))?;
-        // One seal at most is under way when a process dies.
-        if summary.seal > sealed + 1 {
+    listed: &[FileId],
+    (sealed, compacted, kept_from): (i64, i64, Kept),
+) -> Result<(Files, BTreeSet<FileId>), StoreError> {
+    let mut files = Files::new(sealed, compacted, kept_from);
+    let mut swept = BTreeSet::new();
+    for &id in listed {
+        let path = id.path(directory);
+        let format = id.kind.format();
+        let connection = open_writer(&path, format)?;
+        let failed = sql_error(&path, "read", format);
+        let summary = Summary::read(&connection).map_err(&failed)?;
+        // One seal and one compaction at most are under way when a process dies.
+        if summary.seal > sealed + 1 || summary.born > compacted + 1 {
             let what = format!("it is older than {}", path.display());
             return Err(corrupt(main, what, &MAIN));
         }
-        days.set(day, summary);
+        let replaced = connection.prepare("SELECT 1 FROM replaced");
+        if replaced.and_then(|mut any| any.exists([])).map_err(&failed)? {
+            swept.insert(id);
+        }
+        files.set(id, summary);
     }
-    for (&day, file) in &mut days.files {
+    for (&id, file) in &mut files.entries {
+        let path = id.path(directory);
+        let failed = sql_error(&path, "write to", id.kind.format());
         if file.summary.seal > sealed {
-            let path = day_path(directory, day);
-            let mut connection = open_writer(&path, &DAY)?;
-            let removed = roll_back(&mut connection, sealed);
-            file.summary = removed.map_err(sql_error(&path, "write to", &DAY))?;
+            let mut connection = open_writer(&path, id.kind.format())?;
+            file.summary = roll_back(&mut connection, sealed).map_err(&failed)?;
             tracing::info!(path = %path.display(), "blocks of an unfinished seal removed");
         }
+        if file.summary.born > compacted {
+            let mut connection = open_writer(&path, id.kind.format())?;
+            file.summary = unmerge(&mut connection, compacted).map_err(&failed)?;
+            tracing::info!(path = %path.display(), "rows of an unfinished compaction removed");
+        }
     }
-    Ok((days, DayWriters::default()))
+    Ok((files, swept))
 }
 
 /// Removes the blocks of seals beyond this one.
-fn roll_back(connection: &mut Connection, sealed: i64) -> rusqlite::Result<Summary> {
+pub(super) fn roll_back(connection: &mut Connection, sealed: i64) -> rusqlite::Result<Summary> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     transaction.execute("DELETE FROM blocks WHERE seal > ?1", [sealed])?;
-    let sql = "SELECT count(*), coalesce(max(last_ms), ?1) FROM blocks";
-    let (blocks, last_ms) =
-        transaction.query_one(sql, [i64::MIN], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    let span_ms = Summary::read(&transaction)?.span_ms;
-    let summary = Summary { seal: sealed, blocks, last_ms, span_ms };
+    let blocks = transaction.query_one("SELECT count(*) FROM blocks", [], |row| row.get(0))?;
+    let summary = Summary { seal: sealed, blocks, ..Summary::read(&transaction)? };
+    summary.write(&transaction)?;
+    transaction.commit()?;
+    Ok(summary)
+}
+
+/// Removes the rows of compactions beyond this one; what they replaced counts again.
+pub(super) fn unmerge(connection: &mut Connection, compacted: i64) -> rusqlite::Result<Summary> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    transaction.execute("DELETE FROM merged WHERE born > ?1", [compacted])?;
+    transaction.execute("DELETE FROM replaced WHERE at > ?1", [compacted])?;
+    let summary = Summary { born: compacted, ..Summary::read(&transaction)? };
     summary.write(&transaction)?;
     transaction.commit()?;
     Ok(summary)
@@ -122,7 +144,7 @@ fn roll_back(connection: &mut Connection, sealed: i64) -> rusqlite::Result<Summa
 impl SqliteStore {
     pub(super) fn seal_chunks(&self, chunks: &[Chunk]) -> Result<(), StoreError> {
         let mut writer = self.writer.lock();
-        let seal = self.days.read().sealed + 1;
+        let seal = self.files.read().sealed + 1;
         let written = self.write_blocks(&mut writer, chunks, seal)?;
         self.confirm(&mut writer, chunks, seal, &written)
     }
@@ -133,38 +155,37 @@ impl SqliteStore {
         writer: &mut Writer,
         chunks: &[Chunk],
         seal: i64,
-    ) -> Result<BTreeMap<i64, Summary>, StoreError> {
-        self.remove_unconfirmed(&mut writer.days, seal - 1)?;
-        let mut by_day: BTreeMap<i64, Vec<&Chunk>> = BTreeMap::new();
+    ) -> Result<BTreeMap<FileId, Summary>, StoreError> {
+        self.remove_unconfirmed(&mut writer.files, seal - 1)?;
+        let mut by_file: BTreeMap<FileId, Vec<&Chunk>> = BTreeMap::new();
         for chunk in chunks {
             chunk.check()?;
             check_committed(&writer.main, chunk)
                 .map_err(|fault| fault.into_error(self.failed("read")))?;
             if let Some(&first) = chunk.ticks_ms.first() {
-                by_day.entry(day_of(first)).or_default().push(chunk);
+                by_file.entry(FileId::of_samples(first, chunk.arrived_ms)).or_default().push(chunk);
             }
         }
-        let mut encoder = BlockEncoder::new();
         let mut written = BTreeMap::new();
-        for (day, chunks) in by_day {
-            writer.days.unconfirmed.insert(day);
-            let connection = writer.days.get(&self.directory, day)?;
+        for (id, chunks) in by_file {
+            writer.files.unconfirmed.insert(id);
+            let connection = writer.files.get(&self.directory, id)?;
             let write = || {
                 let behavior = TransactionBehavior::Immediate;
                 let transaction = connection.transaction_with_behavior(behavior)?;
                 let mut summary = Summary::read(&transaction)?;
                 summary.seal = seal;
                 for chunk in chunks {
-                    insert_block(&transaction, chunk, &mut summary, &mut encoder)?;
+                    insert_block(&transaction, chunk, &mut summary)?;
                 }
                 summary.write(&transaction)?;
                 transaction.commit()?;
                 Ok(summary)
             };
             let summary = write().map_err(|fault: Fault| {
-                fault.into_error(sql_error(&day_path(&self.directory, day), "write to", &DAY))
+                fault.into_error(sql_error(&id.path(&self.directory), "write to", id.kind.format()))
             })?;
-            written.insert(day, summary);
+            written.insert(id, summary);
         }
         Ok(written)
     }
@@ -175,7 +196,7 @@ impl SqliteStore {
         writer: &mut Writer,
         chunks: &[Chunk],
         seal: i64,
-        written: &BTreeMap<i64, Summary>,
+        written: &BTreeMap<FileId, Summary>,
     ) -> Result<(), StoreError> {
         let mut confirm = || {
             let behavior = TransactionBehavior::Immediate;
@@ -193,23 +214,24 @@ impl SqliteStore {
             Ok(frames)
         };
         let frames = confirm().map_err(|fault: Fault| fault.into_error(self.failed("write to")))?;
-        writer.days.unconfirmed.clear();
-        let mut days = self.days.write();
-        days.sealed = seal;
-        for (&day, &summary) in written {
-            days.set(day, summary);
+        writer.files.unconfirmed.clear();
+        let mut files = self.files.write();
+        files.sealed = seal;
+        for (&id, &summary) in written {
+            files.set(id, summary);
         }
         self.journal_frames.fetch_sub(frames as u64, Ordering::Relaxed);
         Ok(())
     }
 
     /// Removes what an earlier seal of this process left when it failed.
-    fn remove_unconfirmed(&self, days: &mut DayWriters, sealed: i64) -> Result<(), StoreError> {
-        while let Some(&day) = days.unconfirmed.first() {
-            let path = day_path(&self.directory, day);
-            let connection = days.get(&self.directory, day)?;
-            roll_back(connection, sealed).map_err(sql_error(&path, "write to", &DAY))?;
-            days.unconfirmed.remove(&day);
+    fn remove_unconfirmed(&self, files: &mut FileWriters, sealed: i64) -> Result<(), StoreError> {
+        while let Some(&id) = files.unconfirmed.first() {
+            let path = id.path(&self.directory);
+            let connection = files.get(&self.directory, id)?;
+            let removed = roll_back(connection, sealed);
+            removed.map_err(sql_error(&path, "write to", id.kind.format()))?;
+            files.unconfirmed.remove(&id);
         }
         Ok(())
     }
@@ -229,7 +251,6 @@ fn insert_block(
     transaction: &Transaction<'_>,
     chunk: &Chunk,
     summary: &mut Summary,
-    encoder: &mut BlockEncoder,
 ) -> Result<(), Fault> {
     let (Some(&first_ms), Some(&last_ms)) = (chunk.ticks_ms.first(), chunk.ticks_ms.last()) else {
         return Ok(());
@@ -249,7 +270,8 @@ fn insert_block(
         }
         return Err(Fault::Invalid("a chunk overlaps another".into()));
     }
-    let data = encoder.encode(chunk).map_err(|error| Fault::Invalid(error.to_string()))?;
+    let data = encode_block(&chunk.ticks_ms, &chunk.columns, Effort::Hot)
+        .map_err(|error| Fault::Invalid(format!("chunk of layout {}: {error}", chunk.layout)))?;
     let sql = "INSERT INTO blocks
         (layout, spool, first_seq, last_seq, first_ms, last_ms, ticks, seal, data)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)";
@@ -265,7 +287,6 @@ fn insert_block(
         data,
     ])?;
     summary.blocks += 1;
-    summary.last_ms = summary.last_ms.max(last_ms);
-    summary.span_ms = summary.span_ms.max(last_ms.saturating_sub(first_ms));
+    summary.cover(first_ms, last_ms);
     Ok(())
 }

@@ -1,7 +1,8 @@
 use super::{
-    DAY, MIDNIGHT, assert_same, chunk, columns, frame, frames, inventory, journal, on_every_store,
+    DAY, MIDNIGHT, assert_same, chunk, columns, cutoff, frame, frames, inventory, journal,
+    on_every_store, segments,
 };
-use crate::storage::{Chunk, ColumnQuery, Cutoff, Store, StoreError};
+use crate::storage::{Chunk, Resolution, Store, StoreError};
 
 on_every_store! {
     sealed_frames_move_from_the_journal_to_blocks
@@ -84,8 +85,7 @@ fn columns_are_cut_to_the_range(store: &dyn Store) {
         store.seal(&[chunk(1, first..=first + 9, start_ms)]).unwrap();
     }
     let ask = |from: i64, to: i64, columns: &[u32]| {
-        let (start_ms, end_ms) = (MIDNIGHT + from, MIDNIGHT + to);
-        store.columns(&ColumnQuery { layout: 1, columns: columns.to_vec(), start_ms, end_ms })
+        segments(store, 1, columns, MIDNIGHT + from, MIDNIGHT + to, Resolution::Samples)
     };
     let read = ask(98_000, 201_000, &[1, 0]).unwrap();
     let ticks: Vec<_> = read.iter().map(|s| (s.first_seq, &s.ticks_ms[..])).collect();
@@ -109,8 +109,7 @@ fn chunk_over_midnight_is_found_from_both_days(store: &dyn Store) {
     *late.ticks_ms.last_mut().unwrap() += 5 * DAY;
     store.seal(&[across.clone(), late.clone()]).unwrap();
     let ask = |start_ms, end_ms| {
-        let query = ColumnQuery { layout: 1, columns: vec![0], start_ms, end_ms };
-        let read = store.columns(&query).unwrap();
+        let read = segments(store, 1, &[0], start_ms, end_ms, Resolution::Samples).unwrap();
         read.iter().map(|s| (s.first_seq, s.ticks_ms.len())).collect::<Vec<_>>()
     };
     assert_eq!(ask(MIDNIGHT - DAY, MIDNIGHT - 1), [(1, 50)]);
@@ -127,6 +126,6 @@ fn size_counts_frames_and_blocks(store: &dyn Store) {
     store.seal(&[chunk(1, 1..=4, MIDNIGHT), chunk(1, 5..=7, MIDNIGHT + DAY)]).unwrap();
     let size = store.size().unwrap();
     assert_eq!((size.journal_frames, size.blocks), (3, 2));
-    store.prune(Cutoff { samples_ms: MIDNIGHT + DAY, events_ms: 0 }).unwrap();
-    assert_eq!(store.size().unwrap().blocks, 1);
+    store.prune(cutoff(MIDNIGHT + 2 * DAY, 0)).unwrap();
+    assert_eq!(store.size().unwrap().blocks, 1, "a day more, for its rollups");
 }

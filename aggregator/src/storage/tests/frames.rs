@@ -2,11 +2,11 @@ use bytes::Bytes;
 use sextant_proto::v1::{MetricDescriptor, MetricKind};
 
 use super::{
-    MIDNIGHT, anomaly, chunk, columns, event, frame, frames, inventory, journal, layout, node,
-    on_every_store, spool,
+    MIDNIGHT, anomaly, chunk, columns, cutoff, event, frame, frames, inventory, journal, layout,
+    node, on_every_store, spool,
 };
 use crate::storage::{
-    Change, Cutoff, FrameRecord, Inventory, LayoutRecord, MAX_SEQ, NodeRecord, SpoolRecord, Store,
+    Change, FrameRecord, Inventory, LayoutRecord, MAX_SEQ, NodeRecord, SpoolRecord, Store,
     StoreError,
 };
 
@@ -24,7 +24,7 @@ fn new_store_is_empty(store: &dyn Store) {
     assert_eq!(store.load().unwrap(), Inventory::default());
     assert_eq!(journal(store), []);
     assert_eq!(columns(store, 1), []);
-    assert_eq!(store.prune(Cutoff { samples_ms: i64::MAX, events_ms: i64::MAX }).unwrap(), 0);
+    assert_eq!(store.prune(cutoff(i64::MAX, i64::MAX)).unwrap().deleted, 0);
 }
 
 fn inventory_is_loaded_as_committed(store: &dyn Store) {

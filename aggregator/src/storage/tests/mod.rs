@@ -1,6 +1,7 @@
 //! What every store must do, run on each of them; and what their tests are made of.
 
 mod blocks;
+pub(in crate::storage) mod compaction;
 mod frames;
 mod records;
 
@@ -9,7 +10,8 @@ use sextant_proto::frame::ABSENT;
 use sextant_proto::v1::{Anomaly, Event, Severity};
 
 use super::{
-    Change, Chunk, ColumnQuery, FrameRecord, LayoutRecord, NodeRecord, Segment, SpoolRecord, Store,
+    Change, Chunk, ColumnQuery, Cutoff, FrameRecord, LayoutRecord, NodeRecord, Resolution, Segment,
+    SpoolRecord, Store, StoreError, Wanted,
 };
 
 /// 2026-11-21T00:00:00Z.
@@ -67,7 +69,7 @@ pub(in crate::storage) fn chunk(
         (0..ticks as usize).map(|t| odd[t % odd.len()]).collect(),
     ];
     let ticks_ms = (0..i64::from(ticks)).map(|t| start_ms + t * 1000).collect();
-    Chunk { layout, spool: layout, first_seq, last_seq, ticks_ms, columns }
+    Chunk { layout, spool: layout, arrived_ms: 0, first_seq, last_seq, ticks_ms, columns }
 }
 
 /// Two clusters, three nodes; layout n and spool n belong to node n.
@@ -106,8 +108,28 @@ pub(in crate::storage) fn journal(store: &dyn Store) -> Vec<FrameRecord> {
 
 pub(in crate::storage) fn columns(store: &dyn Store, layout: u32) -> Vec<Segment> {
     let (start_ms, end_ms) = (i64::MIN, i64::MAX);
-    let query = ColumnQuery { layout, columns: vec![0, 1, 2], start_ms, end_ms };
-    store.columns(&query).expect("reads")
+    segments(store, layout, &[0, 1, 2], start_ms, end_ms, Resolution::Samples).expect("reads")
+}
+
+pub(in crate::storage) fn segments(
+    store: &dyn Store,
+    layout: u32,
+    columns: &[u32],
+    start_ms: i64,
+    end_ms: i64,
+    resolution: Resolution,
+) -> Result<Vec<Segment>, StoreError> {
+    let wanted = vec![Wanted { layout, columns: columns.to_vec() }];
+    let mut found = Vec::new();
+    store.columns(&ColumnQuery { wanted, start_ms, end_ms, resolution }, &mut |_, segment| {
+        found.push(segment.clone());
+        true
+    })?;
+    Ok(found)
+}
+
+pub(in crate::storage) fn cutoff(samples_ms: i64, events_ms: i64) -> Cutoff {
+    Cutoff { samples_ms, minutes_ms: samples_ms, hours_ms: samples_ms, events_ms }
 }
 
 pub(in crate::storage) fn assert_same(segment: &Segment, chunk: &Chunk) {

@@ -1,43 +1,88 @@
-//! A block: the columns of a chunk as bytes, such that one column can be read without the rest.
-//! Values come back bit for bit. All numbers are little-endian.
-//!
-//! ```text
-//! head     0   4  "SXBK"
-//!          4   1  version, 1
-//!          5   3  zero
-//!          8   4  ticks, n
-//!         12   4  columns, c
-//!         16   4  bytes of the tick section, t
-//!         20  4c  end of each column, counted from the end of the head
-//!     20+4c   t  tick section: mode byte, then
-//!                0  regular: first tick i64, difference u64
-//!                1  first tick i64, then the differences as LEB128
-//!                2  mode 1's bytes in a zstd frame
-//!   20+4c+t   4  CRC-32 of the head so far
-//! columns         each: mode byte, data, CRC-32 of mode and data; data is
-//!                0  constant: one f64 for all ticks
-//!                1  raw: n times f64
-//!                2  raw's bytes in a zstd frame
-//! ```
+//! Blocks in a database, read in parts by incremental blob reads. Those that the first schema
+//! has are of another format, and read whole.
 
-mod read;
-mod write;
+mod first;
 
-pub(super) use read::{BlockError, BlockReader};
-pub(super) use write::BlockEncoder;
+use rusqlite::blob::Blob;
 
-const MAGIC: [u8; 5] = *b"SXBK\x01";
-const FIXED_BYTES: usize = 20;
-const CRC_BYTES: usize = 4;
-/// Ticks of a block: a bound on what a reader allocates.
-const MAX_TICKS: usize = 1 << 20;
+use self::first::FirstBlock;
+use crate::storage::codec::{ReadAt, ReadError, Reader, RollupColumn};
 
-const TICKS_REGULAR: u8 = 0;
-const TICKS_VARINT: u8 = 1;
-const TICKS_ZSTD: u8 = 2;
-const COLUMN_CONSTANT: u8 = 0;
-const COLUMN_RAW: u8 = 1;
-const COLUMN_ZSTD: u8 = 2;
+/// Why a block cannot be read.
+pub(super) type BlockError = ReadError<rusqlite::Error>;
 
-#[cfg(test)]
-mod tests;
+impl ReadAt for Blob<'_> {
+    type Error = rusqlite::Error;
+
+    fn size(&self) -> usize {
+        self.len()
+    }
+
+    fn read_at(&mut self, offset: usize, buffer: &mut [u8]) -> rusqlite::Result<()> {
+        self.read_at_exact(buffer, offset)
+    }
+}
+
+/// Reads parts of one block, whatever its format.
+pub(super) enum BlockReader<'a> {
+    First(FirstBlock),
+    Now(Box<Reader<Blob<'a>>>),
+}
+
+impl<'a> BlockReader<'a> {
+    pub(super) fn open(blob: Blob<'a>) -> Result<Self, BlockError> {
+        let mut magic = [0; first::MAGIC.len()];
+        if blob.len() >= magic.len() {
+            blob.read_at_exact(&mut magic, 0).map_err(BlockError::Source)?;
+        }
+        if magic != first::MAGIC {
+            return Ok(Self::Now(Box::new(Reader::open(blob)?)));
+        }
+        let mut bytes = vec![0; blob.len()];
+        blob.read_at_exact(&mut bytes, 0).map_err(BlockError::Source)?;
+        FirstBlock::open(bytes).map(Self::First).map_err(BlockError::Damaged)
+    }
+
+    /// Its bytes.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Self::First(block) => block.size(),
+            Self::Now(block) => block.size(),
+        }
+    }
+
+    /// All ticks.
+    pub(super) fn ticks(&self) -> &[i64] {
+        match self {
+            Self::First(block) => block.ticks(),
+            Self::Now(block) => block.ticks(),
+        }
+    }
+
+    pub(super) fn column_count(&self) -> usize {
+        match self {
+            Self::First(block) => block.column_count(),
+            Self::Now(block) => block.column_count(),
+        }
+    }
+
+    /// The values of a column, in place of what the buffer has.
+    pub(super) fn column(&mut self, index: u32, out: &mut Vec<f64>) -> Result<(), BlockError> {
+        match self {
+            Self::First(block) => match block.column(index, out) {
+                Some(Ok(())) => Ok(()),
+                Some(Err(what)) => Err(BlockError::Damaged(what)),
+                None => Err(BlockError::NoColumn(index)),
+            },
+            Self::Now(block) => block.column(index, out),
+        }
+    }
+
+    /// A column of rollups.
+    pub(super) fn rollup(&mut self, index: u32) -> Result<RollupColumn, BlockError> {
+        match self {
+            Self::First(_) => Err(BlockError::NoColumn(index)),
+            Self::Now(block) => block.rollup(index),
+        }
+    }
+}

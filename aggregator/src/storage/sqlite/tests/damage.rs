@@ -5,8 +5,8 @@ use tempfile::{TempDir, tempdir};
 
 use super::super::SqliteStore;
 use super::{contents, open};
-use crate::storage::tests::{MIDNIGHT, chunk, frames, inventory};
-use crate::storage::{ColumnQuery, Segment, Store, StoreError};
+use crate::storage::tests::{MIDNIGHT, chunk, frames, inventory, segments};
+use crate::storage::{Resolution, Segment, Store, StoreError};
 
 const DAY_FILE: &str = "blocks-2026-11-21.db";
 
@@ -22,8 +22,7 @@ fn stored() -> TempDir {
 }
 
 fn read(store: &SqliteStore) -> Result<Vec<Segment>, StoreError> {
-    let (start_ms, end_ms) = (i64::MIN, i64::MAX);
-    store.columns(&ColumnQuery { layout: 1, columns: vec![0, 1, 2], start_ms, end_ms })
+    segments(store, 1, &[0, 1, 2], i64::MIN, i64::MAX, Resolution::Samples)
 }
 
 /// Damages a file, then opens the store and reads all of it: the error, with the files as they
@@ -92,8 +91,8 @@ fn flipped_bit_in_the_journal_is_named() {
 fn flipped_bit_in_a_block_is_named() {
     let directory = stored();
     let error = error_after(directory.path(), DAY_FILE, |bytes| {
-        let at = bytes.windows(5).position(|window| window == b"SXBK\x01").expect("is there");
-        bytes[at + 60] ^= 1;
+        let at = bytes.windows(5).position(|window| window == b"SXBK\x02").expect("is there");
+        bytes[at + 20] ^= 1;
     });
     assert_names(&error, directory.path().join(DAY_FILE));
     assert!(error.to_string().contains("block 1 of layout 1"), "{error}");

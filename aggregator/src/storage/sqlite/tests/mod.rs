@@ -1,7 +1,9 @@
 //! What only the store on disk promises: it survives restarts, crashes, full disks and damage.
 
+mod compaction;
 mod damage;
 mod kill;
+mod migrate;
 mod readers;
 mod restart;
 

@@ -3,11 +3,11 @@ use std::thread;
 
 use tempfile::tempdir;
 
-use super::super::days::DAY_MS;
+use super::super::files::DAY_MS;
 use super::restart::{filled, two_days};
 use super::{names, open};
-use crate::storage::tests::{MIDNIGHT, chunk, columns, frames};
-use crate::storage::{Cutoff, Store};
+use crate::storage::Store;
+use crate::storage::tests::{MIDNIGHT, chunk, columns, cutoff, frames};
 
 #[test]
 fn retention_unlinks_the_files_of_old_days() {
@@ -15,7 +15,7 @@ fn retention_unlinks_the_files_of_old_days() {
     let store = filled(directory.path());
     store.seal(&two_days()).unwrap();
     assert_eq!(columns(&store, 1).len(), 2, "readers are open");
-    store.prune(Cutoff { samples_ms: MIDNIGHT + DAY_MS, events_ms: 0 }).unwrap();
+    store.prune(cutoff(MIDNIGHT + 2 * DAY_MS, 0)).unwrap();
     assert!(!names(directory.path()).iter().any(|name| name.contains("2026-11-21")));
     assert_eq!(columns(&store, 1).len(), 1);
     drop(store);
@@ -26,17 +26,18 @@ fn retention_unlinks_the_files_of_old_days() {
 fn many_days_are_read_with_few_files_open() {
     let directory = tempdir().unwrap();
     let store = filled(directory.path());
-    for (day, seq) in (0i64..20).zip(1u64..) {
+    store.commit(&frames(1, 21..=40, 1)).unwrap();
+    for (day, seq) in (0i64..40).zip(1u64..) {
         store.seal(&[chunk(1, seq..=seq, MIDNIGHT + day * DAY_MS)]).unwrap();
     }
     let firsts: Vec<_> = columns(&store, 1).iter().map(|s| s.first_seq).collect();
-    assert_eq!(firsts, (1..=20).collect::<Vec<_>>());
+    assert_eq!(firsts, (1..=40).collect::<Vec<_>>());
     let marker = directory.path().to_str().unwrap();
     let links = std::fs::read_dir("/proc/self/fd").unwrap();
     let targets = links.filter_map(|link| std::fs::read_link(link.ok()?.path()).ok());
     let days =
         targets.filter(|t| t.to_str().is_some_and(|t| t.starts_with(marker) && t.ends_with(".db")));
-    assert!(days.count() <= 16 + 2 + 2, "idle readers, day writers, the main database");
+    assert!(days.count() <= 24 + 6 + 2, "idle readers, day writers, the main database");
 }
 
 #[test]
@@ -93,7 +94,7 @@ fn readers_pass_over_days_that_go() {
         for seq in 1..=100 {
             // The same day again and again: late data makes it anew.
             store.seal(&[chunk(1, seq..=seq, MIDNIGHT)]).unwrap();
-            store.prune(Cutoff { samples_ms: MIDNIGHT + DAY_MS, events_ms: 0 }).unwrap();
+            store.prune(cutoff(MIDNIGHT + 2 * DAY_MS, 0)).unwrap();
         }
         done.store(true, Ordering::Relaxed);
         for reader in readers {

@@ -1,7 +1,7 @@
 use tempfile::tempdir;
 
-use super::super::days::DAY_MS;
-use super::super::migrate::{DAY, Format, MAIN};
+use super::super::files::{DAY_MS, Kind};
+use super::super::migrate::{DAY, Format, MAIN, ROLLUPS};
 use super::super::{SqliteStore, Writer};
 use super::{contents, names, open};
 use crate::storage::tests::{
@@ -129,7 +129,7 @@ fn full_disk_fails_the_seal_and_not_the_store() {
     store.seal(&[chunk(1, 1..=2, MIDNIGHT)]).unwrap();
     let limit = |pages: i64| {
         let mut writer = store.writer.lock();
-        let day = writer.days.get(directory.path(), 20_778).unwrap();
+        let day = writer.files.get(directory.path(), Kind::Blocks.of_day(20_778)).unwrap();
         day.pragma_update(None, "max_page_count", pages).unwrap();
     };
     limit(1);
@@ -167,7 +167,11 @@ fn directory_that_cannot_be_made_is_named() {
 
 /// The schema that comes after ours.
 const NEXT: Format = Format {
-    migrations: &[MAIN.migrations[0], "ALTER TABLE nodes ADD COLUMN rack TEXT NOT NULL DEFAULT ''"],
+    migrations: &[
+        MAIN.migrations[0],
+        MAIN.migrations[1],
+        "ALTER TABLE nodes ADD COLUMN rack TEXT NOT NULL DEFAULT ''",
+    ],
     ..MAIN
 };
 
@@ -189,7 +193,11 @@ fn older_schema_is_migrated_with_its_data() {
 #[test]
 fn failed_migration_changes_nothing() {
     const BROKEN: Format = Format {
-        migrations: &[MAIN.migrations[0], "DROP TABLE events; DROP TABLE nowhere"],
+        migrations: &[
+            MAIN.migrations[0],
+            MAIN.migrations[1],
+            "DROP TABLE events; DROP TABLE nowhere",
+        ],
         ..MAIN
     };
     let directory = tempdir().unwrap();
@@ -206,7 +214,7 @@ fn newer_schema_is_refused_and_left_as_it_is() {
     drop(SqliteStore::open_as(directory.path(), &NEXT).unwrap());
     let before = contents(directory.path());
     let refused = SqliteStore::open(directory.path()).err().unwrap();
-    assert!(matches!(refused, StoreError::NewerSchema { found: 2, known: 1, .. }), "{refused}");
+    assert!(matches!(refused, StoreError::NewerSchema { found: 3, known: 2, .. }), "{refused}");
     assert_eq!(contents(directory.path()), before);
 }
 
@@ -235,6 +243,7 @@ fn released_migrations_are_as_released() {
     let marks = |format: &Format| -> Vec<u32> {
         format.migrations.iter().map(|step| crc32fast::hash(step.as_bytes())).collect()
     };
-    assert_eq!(marks(&MAIN), [2_543_331_781]);
-    assert_eq!(marks(&DAY), [65_594_265]);
+    assert_eq!(marks(&MAIN), [2_543_331_781, 2_547_732_586]);
+    assert_eq!(marks(&DAY), [65_594_265, 1_246_022_412]);
+    assert_eq!(marks(&ROLLUPS), [1_947_333_614]);
 }

@@ -1,20 +1,22 @@
 //! A store that lives as long as the process: what tests and measurements compare the real one
-//! with. It keeps the same contract and checks the same references; columns stay unpacked.
+//! with. It keeps the same contract and checks the same references; columns stay unpacked, and
+//! rollups are made when they are asked for.
+
+mod samples;
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
 use rustc_hash::{FxHashMap, FxHashSet};
 use sextant_proto::v1::{self, MetricDescriptor};
 
+use self::samples::{Kept, Sealed};
 use super::{
-    AnomalyQuery, Change, Chunk, ColumnQuery, Cutoff, EventQuery, FrameRecord, Inventory,
-    LayoutRecord, MAX_SEQ, NodeRecord, Segment, SpoolRecord, Store, StoreError, StoreSize,
+    AnomalyQuery, Change, Chunk, ColumnQuery, Compacted, Cutoff, EventQuery, FrameRecord,
+    Inventory, LayoutRecord, MAX_SEQ, NodeRecord, Pruned, Segment, SpoolRecord, Store, StoreError,
+    StoreSize, Unused,
 };
-
-const DAY_MS: i64 = 86_400_000;
 
 /// A [`Store`] in memory.
 #[derive(Default)]
@@ -31,7 +33,9 @@ struct State {
     /// By layout, spool and seq.
     journal: BTreeMap<(u32, u32, u64), (i32, Bytes)>,
     /// By layout, first tick, spool and first seq.
-    blocks: BTreeMap<(u32, i64, u32, u64), Chunk>,
+    blocks: BTreeMap<(u32, i64, u32, u64), Sealed>,
+    kept_from: Kept,
+    looked_for_unused: bool,
     events: BTreeMap<u64, v1::StoredEvent>,
     event_nodes: FxHashMap<u64, u32>,
     anomalies: BTreeMap<u64, (u32, v1::Anomaly)>,
@@ -191,27 +195,6 @@ fn key(chunk: &Chunk) -> Option<(u32, i64, u32, u64)> {
     Some((chunk.layout, *first, chunk.spool, chunk.first_seq))
 }
 
-fn segment(chunk: &Chunk, query: &ColumnQuery) -> Result<Option<Segment>, StoreError> {
-    let from = chunk.ticks_ms.partition_point(|&tick| tick < query.start_ms);
-    let to = chunk.ticks_ms.partition_point(|&tick| tick <= query.end_ms);
-    if from >= to {
-        return Ok(None);
-    }
-    let column = |&index: &u32| {
-        let column = usize::try_from(index).ok().and_then(|index| chunk.columns.get(index));
-        let column = column.ok_or_else(|| {
-            invalid(format!("layout {} does not have a column {index}", chunk.layout))
-        })?;
-        Ok(column[from..to].to_vec())
-    };
-    Ok(Some(Segment {
-        spool: chunk.spool,
-        first_seq: chunk.first_seq,
-        ticks_ms: chunk.ticks_ms[from..to].to_vec(),
-        columns: query.columns.iter().map(column).collect::<Result<_, StoreError>>()?,
-    }))
-}
-
 impl Store for MemoryStore {
     fn load(&self) -> Result<Inventory, StoreError> {
         let state = self.state.lock();
@@ -250,14 +233,17 @@ impl Store for MemoryStore {
         for chunk in chunks {
             state.check_chunk(chunk)?;
             let Some(key) = key(chunk) else { continue };
-            let sealed = state.blocks.get(&key).is_some_and(|b| b.last_seq != chunk.last_seq);
+            let sealed = state.blocks.get(&key).is_some_and(|b| b.chunk.last_seq != chunk.last_seq);
             if sealed || !new.insert(key) {
                 return Err(invalid("a chunk overlaps another"));
             }
         }
         for chunk in chunks {
             if let Some(key) = key(chunk) {
-                state.blocks.entry(key).or_insert_with(|| chunk.clone());
+                state
+                    .blocks
+                    .entry(key)
+                    .or_insert_with(|| Sealed { chunk: chunk.clone(), compacted: false });
             }
             let range = (chunk.layout, chunk.spool, chunk.first_seq)
                 ..=(chunk.layout, chunk.spool, chunk.last_seq);
@@ -269,15 +255,12 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn columns(&self, query: &ColumnQuery) -> Result<Vec<Segment>, StoreError> {
-        let state = self.state.lock();
-        let from = Bound::Included((query.layout, i64::MIN, 0, 0));
-        let to = Bound::Included((query.layout, query.end_ms, u32::MAX, u64::MAX));
-        if query.start_ms > query.end_ms {
-            return Ok(Vec::new());
-        }
-        let blocks = state.blocks.range((from, to)).map(|(_, chunk)| segment(chunk, query));
-        blocks.filter_map(Result::transpose).collect()
+    fn columns(
+        &self,
+        query: &ColumnQuery,
+        each: &mut dyn FnMut(usize, &Segment) -> bool,
+    ) -> Result<(), StoreError> {
+        self.state.lock().columns(query, each)
     }
 
     fn events(&self, query: &EventQuery) -> Result<Vec<v1::StoredEvent>, StoreError> {
@@ -315,18 +298,13 @@ impl Store for MemoryStore {
         Ok(found)
     }
 
-    fn prune(&self, cutoff: Cutoff) -> Result<u64, StoreError> {
+    fn compact(&self, now_ms: i64) -> Result<Compacted, StoreError> {
+        Ok(self.state.lock().compact(now_ms))
+    }
+
+    fn prune(&self, cutoff: Cutoff) -> Result<Pruned, StoreError> {
         let mut state = self.state.lock();
-        let day = |chunk: &Chunk| chunk.ticks_ms[0].div_euclid(DAY_MS);
-        let mut kept: BTreeMap<i64, bool> = BTreeMap::new();
-        for chunk in state.blocks.values() {
-            let last = chunk.ticks_ms[chunk.ticks_ms.len() - 1];
-            let recent = last >= cutoff.samples_ms
-                || (day(chunk) + 1).saturating_mul(DAY_MS) > cutoff.samples_ms;
-            *kept.entry(day(chunk)).or_default() |= recent;
-        }
-        state.blocks.retain(|_, chunk| kept[&day(chunk)]);
-        let days = kept.values().filter(|kept| !**kept).count();
+        let days = state.prune_samples(&cutoff);
         let before = state.events.len() + state.anomalies.len();
         let is_old = |time: i64| time < cutoff.events_ms;
         state.events.retain(|_, s| !s.event.as_ref().is_some_and(|e| is_old(e.time_unix_ms)));
@@ -334,18 +312,36 @@ impl Store for MemoryStore {
         let State { events, event_nodes, .. } = &mut *state;
         event_nodes.retain(|id, _| events.contains_key(id));
         let rows = before - state.events.len() - state.anomalies.len();
-        Ok((days + rows) as u64)
+        let looks = days > 0 || !std::mem::replace(&mut state.looked_for_unused, true);
+        let unused = if looks { state.unused() } else { Unused::default() };
+        Ok(Pruned { deleted: (days + rows) as u64, unused })
+    }
+
+    fn forget(&self, unused: &Unused) -> Result<(), StoreError> {
+        let mut state = self.state.lock();
+        state.check_unused(unused)?;
+        for id in &unused.layouts {
+            state.layouts.remove(id);
+        }
+        for id in &unused.spools {
+            state.spools.remove(id);
+        }
+        for id in &unused.nodes {
+            state.nodes.remove(id);
+        }
+        Ok(())
     }
 
     fn size(&self) -> Result<StoreSize, StoreError> {
         let state = self.state.lock();
         let frames: usize = state.journal.values().map(|(_, payload)| payload.len()).sum();
-        let values = |chunk: &Chunk| chunk.ticks_ms.len() * 8 * (chunk.columns.len() + 1);
+        let values = |b: &Sealed| b.chunk.ticks_ms.len() * 8 * (b.chunk.columns.len() + 1);
         let blocks: usize = state.blocks.values().map(values).sum();
+        let sealed = state.blocks.values().filter(|block| !block.compacted).count();
         Ok(StoreSize {
             bytes: (frames + blocks) as u64,
             journal_frames: state.journal.len() as u64,
-            blocks: state.blocks.len() as u64,
+            blocks: sealed as u64,
         })
     }
 }
