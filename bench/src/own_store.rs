@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use sextant_aggregator::storage::{
-    Change, Chunk, ColumnQuery, FrameRecord, LayoutRecord, NodeRecord, SpoolRecord, SqliteStore,
-    Store as _,
+    Change, Chunk, ColumnQuery, FrameRecord, LayoutRecord, NodeRecord, Resolution, SpoolRecord,
+    SqliteStore, Store as _, Wanted,
 };
 use sextant_bench::telemetry::{Shape, Telemetry};
 use sextant_proto::v1::MetricDescriptor;
@@ -19,6 +19,24 @@ use crate::usage::thread_cpu_time;
 
 /// Ticks of a chunk, as the aggregator's head has it.
 const CHUNK_TICKS: usize = 120;
+
+/// After this, a day counts as over, whatever came late.
+const DAYS_LATER_MS: i64 = 3 * 86_400_000;
+/// What the file of inventory and journal begins with.
+const MAIN: &str = "sextant.db";
+/// What the files of rollups begin with.
+const ROLLUPS: [&str; 2] = ["minutes-", "hours-"];
+
+/// What a closed store's files take.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Disk {
+    /// Samples, and all that is needed to find them.
+    pub(crate) bytes: u64,
+    /// The part of it that does not grow with time: the inventory, and room for the journal.
+    pub(crate) main_bytes: u64,
+    /// What is kept when samples are gone: minutes and hours.
+    pub(crate) rollup_bytes: u64,
+}
 
 /// A store that is being filled.
 pub(crate) struct OwnStore {
@@ -162,29 +180,74 @@ impl OwnStore {
         let before = thread_cpu_time();
         let mut samples = 0u64;
         for node in nodes {
-            for ((layout, _), shape) in node.layouts.iter().zip(node.node.shapes()) {
-                let query = ColumnQuery {
-                    layout: *layout,
-                    columns: (0..u32::try_from(shape.series())?).collect(),
-                    start_ms: 0,
-                    end_ms: i64::MAX,
-                };
-                for segment in self.store.columns(&query)? {
-                    samples += segment.columns.iter().map(Vec::len).sum::<usize>() as u64;
-                }
-            }
+            let wanted = node.layouts.iter().zip(node.node.shapes()).map(|((layout, _), shape)| {
+                let columns = u32::try_from(shape.series())?;
+                Ok(Wanted { layout: *layout, columns: (0..columns).collect() })
+            });
+            let query = ColumnQuery {
+                wanted: wanted.collect::<anyhow::Result<_>>()?,
+                start_ms: 0,
+                end_ms: i64::MAX,
+                resolution: Resolution::Samples,
+            };
+            self.store.columns(&query, &mut |_, segment| {
+                samples += segment.columns.iter().map(Vec::len).sum::<usize>() as u64;
+                true
+            })?;
         }
         Ok(((thread_cpu_time() - before).as_secs_f64() * 1e9 / samples as f64, samples))
     }
 
-    /// Closes it, so that its logs are empty; the bytes on disk.
+    /// Compacts everything, as the aggregator does when the days are over; CPU time a sample.
     ///
     /// # Errors
-    /// When the directory cannot be read.
-    pub(crate) fn close(self) -> anyhow::Result<u64> {
-        let Self { store, directory, .. } = self;
+    /// When it cannot be done.
+    pub(crate) fn compact(&self, newest_ms: i64) -> anyhow::Result<f64> {
+        let before = thread_cpu_time();
+        loop {
+            let done = self.store.compact(newest_ms + DAYS_LATER_MS)?;
+            anyhow::ensure!(!done.no_room, "the disk has no room to compact");
+            if !done.more {
+                return Ok((thread_cpu_time() - before).as_secs_f64() * 1e9 / self.samples as f64);
+            }
+        }
+    }
+
+    /// Closes it and opens it again: its logs are empty. The bytes on disk, those of the rollups
+    /// apart.
+    ///
+    /// # Errors
+    /// When it cannot be opened again.
+    pub(crate) fn reopen(self) -> anyhow::Result<(Self, Disk)> {
+        let Self { store, directory, nodes, layouts, samples, sealing, sealed_samples } = self;
         drop(store);
-        process::disk_bytes(&directory)
+        let disk = Disk::of(&directory)?;
+        let store = SqliteStore::open(&directory).context("open Sextant's store")?;
+        Ok((Self { store, directory, nodes, layouts, samples, sealing, sealed_samples }, disk))
+    }
+
+    /// Closes it.
+    pub(crate) fn close(self) {}
+}
+
+impl Disk {
+    fn of(directory: &Path) -> anyhow::Result<Self> {
+        let mut disk = Self { bytes: 0, main_bytes: 0, rollup_bytes: 0 };
+        for entry in std::fs::read_dir(directory)? {
+            let entry = entry?;
+            let bytes = process::file_bytes(&entry.metadata()?);
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name.starts_with(MAIN) {
+                disk.main_bytes += bytes;
+            }
+            if ROLLUPS.iter().any(|prefix| name.starts_with(prefix)) {
+                disk.rollup_bytes += bytes;
+            } else {
+                disk.bytes += bytes;
+            }
+        }
+        Ok(disk)
     }
 }
 
@@ -226,7 +289,8 @@ impl<T: Telemetry> Filling<T> {
 impl Growing {
     fn chunk(&mut self, layout: u32, spool: u32, last_seq: u64) -> Chunk {
         let Self { first_seq, ticks_ms, columns } = std::mem::take(self);
-        Chunk { layout, spool, first_seq, last_seq, ticks_ms, columns }
+        let arrived_ms = ticks_ms.last().copied().unwrap_or_default();
+        Chunk { layout, spool, first_seq, last_seq, arrived_ms, ticks_ms, columns }
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -163,20 +164,23 @@ pub(crate) fn in_path(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&dirs).map(|dir| dir.join(name)).find(|file| file.is_file())
 }
 
+/// Bytes on disk of a file.
+pub(crate) fn file_bytes(metadata: &std::fs::Metadata) -> u64 {
+    /// What the kernel counts blocks in, whatever the file system's are.
+    const BLOCK: u64 = 512;
+    metadata.blocks() * BLOCK
+}
+
 /// Bytes on disk of a directory's files: what is allocated, not what a sparse file spans.
 ///
 /// # Errors
 /// When it cannot be read.
 pub(crate) fn disk_bytes(dir: &Path) -> anyhow::Result<u64> {
-    use std::os::unix::fs::MetadataExt as _;
-    /// What the kernel counts blocks in, whatever the file system's are.
-    const BLOCK: u64 = 512;
     let mut bytes = 0;
     for entry in std::fs::read_dir(dir).with_context(|| dir.display().to_string())? {
         let entry = entry?;
         let metadata = entry.metadata()?;
-        bytes +=
-            if metadata.is_dir() { disk_bytes(&entry.path())? } else { metadata.blocks() * BLOCK };
+        bytes += if metadata.is_dir() { disk_bytes(&entry.path())? } else { file_bytes(&metadata) };
     }
     Ok(bytes)
 }

@@ -249,7 +249,7 @@ async fn own(
     }
     bar.finish_and_clear();
     drop(nodes);
-    store.close()?;
+    store.close();
     let aggregator = Aggregator::start(program, dir).await?;
     let mut client = aggregator.query().await?;
     let mut rows = Vec::new();

@@ -67,7 +67,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Report> {
         let mut some = some.collect::<anyhow::Result<Vec<_>>>()?;
         store.fill(&mut some, 1)?;
     }
-    store.close()?;
+    store.close();
     let aggregator = Aggregator::start(&program, dir.path()).await?;
     let mut connection = aggregator.http().await?;
     let mut rows = scrapes(&system, aggregator.pid(), &mut connection, "/metrics").await?;

@@ -2,7 +2,8 @@
 //! beside Prometheus and VictoriaMetrics, which get the same samples by remote write.
 //!
 //! Sextant's store is used as a library, frames first and blocks of 120 ticks after, as the
-//! aggregator does; all its files count, closed. Of Prometheus finished blocks count, with their
+//! aggregator does, then compacted as when the day is over; all its files count, closed, but that
+//! rollups, which the peers have not, are a figure of their own. Of Prometheus finished blocks count, with their
 //! indices; of VictoriaMetrics everything, flushed and merged. The recording is shorter than what
 //! Prometheus' server makes a block of: promtool makes it, and every system's index weighs more
 //! than in a day. It is not repeated to be longer: a codec that looks far back would find the
@@ -28,7 +29,7 @@ const BLOCK_MS: i64 = 2 * 3_600_000;
 const TICKS: usize = 12;
 const OWN: &str = "sextant";
 const NOTES: &[&str] = &[
-    "sextant: all files of the closed store; encode_ns is sealing with SQLite, decode_ns reading every column",
+    "sextant: all files of the closed store after compaction, rollups apart; encode_ns is sealing with SQLite, decode_ns reading every column",
     "prometheus: finished blocks; victoria-metrics: everything after force_flush and force_merge; no codec's cost of theirs can be told apart",
     "host is the recording, once: indices weigh more than in a day; prometheus' blocks are promtool's",
 ];
@@ -37,13 +38,13 @@ const NOTES: &[&str] = &[
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// Generated nodes.
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 10)]
     nodes: u64,
     /// Nodes that the recording makes.
     #[arg(long, default_value_t = 4)]
     hosts: u64,
-    /// How long they are watched; more than five hours give two finished blocks.
-    #[arg(long, default_value = "5h15m", value_parser = humantime::parse_duration)]
+    /// How long they are watched; Prometheus finishes what is more than three hours old.
+    #[arg(long, default_value = "26h", value_parser = humantime::parse_duration)]
     span: Duration,
     /// Few nodes, and as long as one block needs.
     #[arg(long)]
@@ -54,6 +55,8 @@ pub(crate) struct Arguments {
 struct Case<'a, T> {
     name: &'static str,
     rounds: usize,
+    /// After the last tick.
+    end_ms: i64,
     nodes: &'a dyn Fn() -> Vec<Node<T>>,
 }
 
@@ -70,6 +73,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Report> {
     };
     let span_ms = i64::try_from(span.as_millis()).context("--span")?;
     let start_ms = (sextant_agent::clock::now_ms() - span_ms).div_euclid(BLOCK_MS) * BLOCK_MS;
+    let end_ms = start_ms + span_ms;
     let recording = material::host()?;
     let generated = || -> Vec<_> {
         let node = |index| {
@@ -86,9 +90,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<Report> {
     let peers = Program::all(&mut rows);
     let absent = std::mem::take(&mut rows);
     let rounds = usize::try_from(span_ms / i64::from(GENERATED_MS))?;
-    let case = Case { name: "generated, 10 s", rounds, nodes: &generated };
+    let case = Case { name: "generated, 10 s", rounds, end_ms, nodes: &generated };
     measure(&case, &peers, &mut rows).await?;
-    let case = Case { name: "host, 1 s", rounds: recording.ticks(), nodes: &recorded };
+    let case = Case { name: "host, 1 s", rounds: recording.ticks(), end_ms, nodes: &recorded };
     measure(&case, &peers, &mut rows).await?;
     rows.extend(absent);
     let goals = goals(&rows);
@@ -107,7 +111,12 @@ fn goals(rows: &[Row]) -> Vec<Goal> {
     [
         Goal::at_most(format!("of VictoriaMetrics' bytes, {generated}"), 0.7, ratio(generated)),
         Goal::at_most(format!("of VictoriaMetrics' bytes, {host}"), 0.7, ratio(host)),
-        Goal::at_most(format!("bytes a sample, {generated}"), 1.1, bytes(generated)),
+        Goal::at_most(
+            format!("bytes a sample before compaction, {generated}"),
+            1.1,
+            Report::figure(rows, generated, OWN, "before_compaction_bytes_per_sample"),
+        ),
+        Goal::at_most(format!("bytes a sample, {generated}"), 0.95, bytes(generated)),
         Goal::at_most(format!("bytes a sample, {host}"), 0.6, bytes(host)),
     ]
     .into_iter()
@@ -177,12 +186,24 @@ fn own<T: Telemetry>(case: &Case<'_, T>, dir: &Path) -> anyhow::Result<Row> {
     }
     store.finish(&mut nodes)?;
     bar.finish_and_clear();
-    let (reading_ns, samples) = store.read_all(&nodes)?;
+    let (sealed_reading_ns, samples) = store.read_all(&nodes)?;
     anyhow::ensure!(samples == store.samples, "{samples} of {} samples are read", store.samples);
+    let (store, sealed) = store.reopen()?;
+    let compacting_ns = store.compact(case.end_ms)?;
+    let (reading_ns, samples) = store.read_all(&nodes)?;
+    anyhow::ensure!(samples == store.samples, "compaction lost {}", store.samples - samples);
     let sealing_ns = store.sealing_ns();
-    let bytes = store.close()?;
-    let mut figures = disk(bytes, samples);
-    figures.set("encode_ns_per_sample", sealing_ns).set("decode_ns_per_sample", reading_ns);
+    let (store, compacted) = store.reopen()?;
+    store.close();
+    let mut figures = disk(compacted.bytes, samples);
+    figures
+        .set("encode_ns_per_sample", sealing_ns)
+        .set("decode_ns_per_sample", reading_ns)
+        .set("compaction_ns_per_sample", compacting_ns)
+        .set("before_compaction_bytes_per_sample", sealed.bytes as f64 / samples as f64)
+        .set("before_compaction_decode_ns_per_sample", sealed_reading_ns)
+        .set("journal_room_bytes_per_sample", compacted.main_bytes as f64 / samples as f64)
+        .set("rollup_bytes_per_sample", compacted.rollup_bytes as f64 / samples as f64);
     let version = env!("CARGO_PKG_VERSION");
     Ok(Row::of(case.name, format!("{OWN} {version}"), figures))
 }
