@@ -68,6 +68,8 @@ pub struct CollectorStats {
     pub series: AtomicU64,
     /// Series and events over the protocol's limits.
     pub overflow: AtomicU64,
+    /// Ticks that shared a frame with others, because the uplink was behind.
+    pub shared: AtomicU64,
     pub stalled: AtomicBool,
     /// When the running call began, on the clock of `base`; 0 when none runs.
     running: AtomicU64,
@@ -86,6 +88,7 @@ impl CollectorStats {
             missed: AtomicU64::default(),
             series: AtomicU64::default(),
             overflow: AtomicU64::default(),
+            shared: AtomicU64::default(),
             stalled: AtomicBool::default(),
             running: AtomicU64::default(),
             base: Instant::now(),

@@ -20,7 +20,7 @@ use sextant_agent::config::Config;
 use sextant_agent::sample::{Batch, Metric};
 use sextant_agent::spool::{Spool, SpoolConfig};
 use sextant_agent::uplink::{Introduction, Uplink, UplinkConfig, UplinkStats};
-use sextant_proto::frame::Encoder;
+use sextant_proto::frame::ChainEncoder;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tonic::Code;
@@ -30,14 +30,14 @@ static VALUE: Metric = Metric::gauge("value", "", "A value.");
 /// Makes frames of three alternating layouts whose value is their number.
 struct Source {
     batches: Vec<Batch>,
-    encoder: Encoder,
+    encoder: ChainEncoder,
     next: u32,
 }
 
 impl Source {
     fn new() -> Self {
         let batches = (0..3).map(|_| Batch::default()).collect();
-        Self { batches, encoder: Encoder::new(), next: 0 }
+        Self { batches, encoder: ChainEncoder::new(), next: 0 }
     }
 
     fn push(&mut self, spool: &Spool, frames: u32) {
@@ -51,10 +51,15 @@ impl Source {
             }
             let tick = batch.finish("test", 1_000);
             let (hash, layout): (u64, Bytes) = tick.layout.clone();
-            let frame = self.encoder.encode(hash, &[now_ms()], tick.values, vec![]);
+            let frame = self.encoder.encode(hash, &[now_ms()], tick.values, &[]);
             spool.push(Some((hash, layout)), frame, now_ms()).expect("a small frame");
             self.next += 1;
         }
+    }
+
+    /// A process that starts again knows nothing of the chains that it wrote.
+    fn restart(&mut self) {
+        self.encoder = ChainEncoder::new();
     }
 
     /// The values that should have arrived.
@@ -223,6 +228,7 @@ async fn restarted_agent_sends_what_its_spool_holds() {
     let server = fake.listen("127.0.0.1:0");
     for _ in 0..3 {
         let sender = Sender::start(on_disk(dir.path()), server.endpoint(), |_| ());
+        source.restart();
         source.push(&sender.spool, 500);
         let some = fake.log().stored.len() + 700;
         fake.until("some frames", |log| log.stored.len() >= some).await;
@@ -232,6 +238,24 @@ async fn restarted_agent_sends_what_its_spool_holds() {
     sender.spool.drained().await;
     assert_all_arrived(&fake.log(), &source);
     assert_eq!(fake.log().committed.len(), 1, "one spool id");
+    sender.stop().await;
+}
+
+#[tokio::test]
+async fn frames_that_continue_what_is_lost_are_given_up_and_the_rest_arrives() {
+    let fake = Fake::default();
+    let server = fake.listen("127.0.0.1:0");
+    let mut source = Source::new();
+    source.push(&memory(), 30);
+    let sender = Sender::start(memory(), server.endpoint(), |_| ());
+    source.push(&sender.spool, 30);
+    sender.spool.drained().await;
+    assert_eq!(sender.spool.stats().drops.corrupt, 30);
+    source.restart();
+    source.push(&sender.spool, 30);
+    sender.spool.drained().await;
+    assert_eq!(fake.log().violations, Vec::<String>::new());
+    assert_eq!(fake.log().values(), source.expected()[60..]);
     sender.stop().await;
 }
 

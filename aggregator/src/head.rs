@@ -62,6 +62,16 @@ impl Head {
         newest.is_some_and(|newest| tick_ms < newest.saturating_sub(MAX_OUT_OF_ORDER_MS))
     }
 
+    /// Whether a frame whose ticks begin with this one begins a chunk.
+    #[must_use]
+    pub fn begins_chunk(&self, spool: u32, tick_ms: i64) -> bool {
+        let (Some(first), Some(last)) = (self.ticks_ms.first(), self.ticks_ms.last()) else {
+            return true;
+        };
+        let wide = tick_ms.saturating_sub(*first) > MAX_SPAN_MS;
+        self.ticks_ms.len() >= MAX_TICKS || tick_ms <= *last || wide || spool != self.spool
+    }
+
     /// Appends a frame's ticks. Returns the chunks that became complete by it: they stay
     /// readable here until [`Head::sealed`].
     pub fn append<'a>(
@@ -76,11 +86,7 @@ impl Head {
         // sequence number never cuts a frame in two.
         let rows: Vec<_> = rows.collect();
         let Some(&(first, _)) = rows.first() else { return done };
-        let last = self.ticks_ms.last().copied();
-        let late = last.is_some_and(|last| first <= last);
-        let wide =
-            self.ticks_ms.first().is_some_and(|start| first.saturating_sub(*start) > MAX_SPAN_MS);
-        if self.ticks_ms.len() >= MAX_TICKS || late || wide || spool != self.spool {
+        if self.begins_chunk(spool, first) {
             done.extend(self.seal());
         }
         if self.ticks_ms.is_empty() {

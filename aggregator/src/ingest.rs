@@ -11,7 +11,7 @@ use sextant_proto::v1::{
     Ack, Event, Hello, HelloAck, Label, LayoutRecord, PushRequest, PushResponse, Refused, Severity,
     push_request, push_response,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -21,7 +21,7 @@ use tracing::{debug, info, warn};
 use crate::auth::Principal;
 use crate::clock;
 use crate::nodes::{Node, Spool, Welcome};
-use crate::pipeline::{Job, Shards, Shared};
+use crate::pipeline::{Job, Shards, Shared, Stream};
 use crate::storage::{Change, MAX_SEQ};
 
 /// A stream that does not say hello by then is closed.
@@ -82,16 +82,19 @@ impl Ingest {
         stats.sessions.add(1);
         let Welcome { node, spool, claim, .. } = welcome;
         let (refusals, refused) = mpsc::channel(RESPONSES);
-        let acks = acknowledge(Arc::clone(&spool), responses, refused, end.clone());
+        let (frames, broken) = Stream::new(claim.number(), refusals);
+        let frames = Arc::new(frames);
+        let acks = acknowledge(Arc::clone(&spool), responses, refused, broken.clone(), end.clone());
         let acks = self.tasks.spawn(acks);
         let outcome = tokio::select! {
             () = end.cancelled() => Ok(()),
-            outcome = self.receive(&node, &spool, &mut stream, refusals) => outcome,
+            outcome = self.receive(&node, &spool, &mut stream, &frames) => outcome,
         };
         let why = match outcome {
-            Ok(()) => "stream ended".to_owned(),
+            Ok(()) => broken.borrow().clone().unwrap_or_else(|| "stream ended".to_owned()),
             Err(status) => status.message().to_owned(),
         };
+        self.shards.send(node.key.id, Job::End(node.key.id, claim.number())).await;
         end.cancel();
         drop(acks.await);
         drop(claim);
@@ -151,7 +154,7 @@ impl Ingest {
         node: &Arc<Node>,
         spool: &Arc<Spool>,
         stream: &mut Streaming<PushRequest>,
-        refusals: mpsc::Sender<Refused>,
+        frames: &Arc<Stream>,
     ) -> Result<(), Status> {
         let mut layouts = 0;
         while let Some(request) = stream.message().await? {
@@ -167,7 +170,7 @@ impl Ingest {
                         node: Arc::clone(node),
                         spool: Arc::clone(spool),
                         frame,
-                        refusals: refusals.clone(),
+                        stream: Arc::clone(frames),
                     };
                     if !self.shards.send(node.key.id, job).await {
                         return Err(Status::unavailable("aggregator is stopping"));
@@ -228,8 +231,10 @@ async fn acknowledge(
     spool: Arc<Spool>,
     responses: Responses,
     mut refused: mpsc::Receiver<Refused>,
+    mut broken: watch::Receiver<Option<String>>,
     end: CancellationToken,
 ) {
+    let mut last = Status::unavailable("the stream is over: connect again");
     let mut committed = spool.committed();
     let committed_seq = *committed.borrow_and_update();
     let aggregator_version = env!("CARGO_PKG_VERSION").to_owned();
@@ -246,6 +251,11 @@ async fn acknowledge(
         next = tokio::select! {
             biased;
             () = end.cancelled() => break,
+            Ok(()) = broken.changed() => {
+                let why = broken.borrow().clone().unwrap_or_default();
+                last = Status::failed_precondition(why);
+                break;
+            }
             Some(refusal) = refused.recv() => push_response::Message::Refused(refusal),
             changed = committed.changed() => {
                 if changed.is_err() {
@@ -256,7 +266,7 @@ async fn acknowledge(
         };
     }
     end.cancel();
-    drop(responses.try_send(Err(Status::unavailable("the stream is over: connect again"))));
+    drop(responses.try_send(Err(last)));
 }
 
 fn check_hello(hello: &Hello) -> Result<(), String> {

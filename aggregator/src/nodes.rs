@@ -48,6 +48,12 @@ impl Spool {
         });
     }
 
+    /// Whether a shard took it before.
+    #[must_use]
+    pub fn has(&self, seq: u64) -> bool {
+        seq <= self.applied.load(Ordering::Relaxed)
+    }
+
     /// Takes a seq: false when it was taken before. One shard calls it, in the order of arrival.
     pub fn apply(&self, seq: u64) -> bool {
         seq > self.applied.fetch_max(seq, Ordering::Relaxed)
@@ -87,6 +93,14 @@ impl Node {
 pub struct Claim {
     node: Arc<Node>,
     number: u64,
+}
+
+impl Claim {
+    /// Grows from stream to stream.
+    #[must_use]
+    pub fn number(&self) -> u64 {
+        self.number
+    }
 }
 
 impl Drop for Claim {

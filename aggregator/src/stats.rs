@@ -65,6 +65,8 @@ pub struct Stats {
     /// Frames that were there already.
     pub frames_repeated: Counter,
     pub frames_refused: Reasons,
+    /// Streams that ended because a frame did not continue its chain.
+    pub chains_broken: Counter,
     pub layouts_refused: Counter,
     /// Frames handed to a shard and not taken by it yet.
     pub shard_queue: Gauge,
@@ -135,6 +137,12 @@ impl Stats {
             "counter",
             "Frames sent again that were there already.",
             counter(&self.frames_repeated),
+        );
+        one(
+            "sextant_ingest_chains_broken_total",
+            "counter",
+            "Streams ended because a frame did not continue its chain.",
+            counter(&self.chains_broken),
         );
         one(
             "sextant_ingest_layouts_refused_total",

@@ -125,7 +125,7 @@ impl Group {
             Write::Changes { changes, spool } => {
                 for change in &changes {
                     if let Change::Frame(frame) = change {
-                        self.bytes += frame.payload.len();
+                        self.bytes += frame.payload.len() + frame.key.len();
                     }
                 }
                 self.changes.extend(changes);

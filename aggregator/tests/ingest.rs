@@ -3,8 +3,9 @@
 
 mod support;
 
+use sextant_proto::frame::{ChainDecoder, ChainEncoder, plain};
 use sextant_proto::v1::{Codec, Event, Frame, ListEventsRequest, ListNodesRequest};
-use support::{Agent, Running, all, config, hello, now_ms, test_layout};
+use support::{Agent, Running, all, config, get, hello, now_ms, test_layout};
 use tonic::Code;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -41,6 +42,57 @@ async fn what_is_acknowledged_is_there_once_after_repeats_and_restarts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn broken_chain_ends_the_stream_and_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let running = Running::start(config(dir.path())).await;
+    let layout = test_layout(2);
+    let start = now_ms() - 60_000;
+    let mut encoder = ChainEncoder::new();
+    let mut frames: Vec<_> = (1..=6)
+        .map(|seq: u64| {
+            let tick = start + i64::try_from(seq).unwrap() * 1000;
+            let frame = encoder.encode(layout.hash, &[tick], &[seq as f64, 0.5], &[]);
+            Frame { seq, ..frame }
+        })
+        .collect();
+    let mut agent = Agent::connect(&running.grpc, hello("a", "s")).await.unwrap();
+    agent.layout(&layout).await;
+    agent.raw(frames[0].clone()).await;
+    assert!(agent.acked(1).await.is_empty());
+    // The second is lost on the way: neither the third nor what follows it is taken.
+    for frame in [&frames[2], &plain::encode(layout.hash, &[start + 9_000], &[9.0, 9.0], vec![])] {
+        agent.raw(Frame { seq: frame.seq.max(3), ..frame.clone() }).await;
+    }
+    let status = loop {
+        match agent.next().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("no status"),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!(status.code(), Code::FailedPrecondition);
+    let text = format!("chain of layout {:016x} is broken: connect again", layout.hash);
+    assert_eq!(status.message(), text);
+    let (_, own) = get(&running.http, "/metrics/self", None).await;
+    assert!(own.contains("sextant_ingest_chains_broken_total 1\n"), "{own}");
+    let mut agent = Agent::connect(&running.grpc, hello("a", "s")).await.unwrap();
+    assert_eq!(agent.hello_ack, 1);
+    // The key of the second, as an agent makes it: the state after the first.
+    let mut follower = ChainDecoder::new();
+    follower.skip(&frames[0]).unwrap();
+    frames[1].key = follower.key(layout.hash).unwrap();
+    agent.layout(&layout).await;
+    for frame in &frames[1..] {
+        agent.raw(frame.clone()).await;
+    }
+    assert!(agent.acked(6).await.is_empty());
+    let found = all(&mut running.query().await, "test_value").await;
+    let values: Vec<_> = found[0].1.iter().map(|point| point.1).collect();
+    assert_eq!(values, [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    running.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn refused_frames_are_named_and_the_stream_lives_on() {
     let dir = tempfile::tempdir().unwrap();
     let running = Running::start(config(dir.path())).await;
@@ -53,8 +105,10 @@ async fn refused_frames_are_named_and_the_stream_lives_on() {
     agent.frame(3, layout.hash, now, &[1.0, 2.0]).await;
     agent.frame(4, layout.hash, now - 3_700_000, &[1.0]).await;
     let garbage = vec![0xff; 100].into();
-    agent.raw(Frame { seq: 5, codec: Codec::PlainZstd.into(), payload: garbage }).await;
-    agent.raw(Frame { seq: 6, codec: 77, payload: vec![].into() }).await;
+    agent
+        .raw(Frame { seq: 5, codec: Codec::PlainZstd.into(), payload: garbage, ..Frame::default() })
+        .await;
+    agent.raw(Frame { seq: 6, codec: 77, ..Frame::default() }).await;
     agent.frame(7, layout.hash, now + 1000, &[2.0]).await;
     let refused = agent.acked(7).await;
     let seqs: Vec<u64> = refused.iter().map(|r| r.0).collect();

@@ -3,23 +3,28 @@
 
 use bytes::Bytes;
 use sextant_bench::telemetry::Shape;
-use sextant_proto::frame::{Decoded, Decoder, Encoder};
+use sextant_proto::frame::{ChainDecoder, ChainEncoder, Decoded};
 use sextant_proto::v1::Frame;
 
 /// Writes one node's frames.
 #[derive(Default)]
-pub(crate) struct FrameEncoder(Encoder);
+pub(crate) struct FrameEncoder(ChainEncoder);
 
 impl FrameEncoder {
+    /// The next frame of a shape can be read without those before it.
+    pub(crate) fn restart(&mut self, shape: &Shape) {
+        self.0.forget(shape.hash);
+    }
+
     /// Ticks of one shape, ticks × series values.
     pub(crate) fn encode(&mut self, shape: &Shape, ticks_ms: &[i64], values: &[f64]) -> Frame {
-        self.0.encode(shape.hash, ticks_ms, values, Vec::new())
+        self.0.encode(shape.hash, ticks_ms, values, &[])
     }
 }
 
 /// Reads one node's frames.
 #[derive(Default)]
-pub(crate) struct FrameDecoder(Decoder);
+pub(crate) struct FrameDecoder(ChainDecoder);
 
 impl FrameDecoder {
     /// A frame's ticks.

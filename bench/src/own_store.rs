@@ -256,14 +256,19 @@ impl<T: Telemetry> Filling<T> {
         for (index, values) in &round.parts {
             self.seq += 1;
             let shape = &self.node.shapes()[*index];
-            let frame = self.encoder.encode(shape, &[round.time_ms], values);
             let (layout, growing) = &mut self.layouts[*index];
+            if growing.ticks_ms.is_empty() {
+                // What was before goes with its chunk: the journal begins with this one.
+                self.encoder.restart(shape);
+            }
+            let frame = self.encoder.encode(shape, &[round.time_ms], values);
             changes.push(Change::Frame(FrameRecord {
                 spool: self.id,
                 seq: self.seq,
                 layout: Some(*layout),
                 codec: frame.codec,
                 payload: frame.payload,
+                key: frame.key,
             }));
             if growing.ticks_ms.is_empty() {
                 growing.first_seq = self.seq;

@@ -39,13 +39,13 @@ fn frames_are_smaller_than_what_others_send() {
             let own = bytes("sextant").unwrap();
             for peer in ["OTLP", "remote write"] {
                 let its = bytes(peer).unwrap();
-                assert!(own * 1.5 < its, "{case}: {own} beside {its} of {peer}");
+                assert!(own * 4.0 < its, "{case}: {own} beside {its} of {peer}");
             }
             assert!(figure(&report, &case, "sextant", "encode_ns_per_sample").unwrap() > 0.0);
         }
         let case = format!("{data}, 1 tick a message");
         let text = figure(&report, &case, "text", "bytes_per_sample").unwrap();
-        assert!(figure(&report, &case, "sextant", "bytes_per_sample").unwrap() * 2.0 < text);
+        assert!(figure(&report, &case, "sextant", "bytes_per_sample").unwrap() * 6.0 < text);
     }
 }
 
@@ -54,9 +54,9 @@ fn store_keeps_every_sample_and_peers_that_are_not_installed_are_said_to_be_abse
     let nowhere = tempfile::tempdir().unwrap();
     let report = report(&["store"], Some(nowhere.path()));
     for case in ["generated, 10 s", "host, 1 s"] {
-        // A double a sample would be eight, without any index.
+        // Three nodes and little time: the room for the journal is much of it.
         let bytes = figure(&report, case, "sextant", "bytes_per_sample").unwrap();
-        assert!(bytes > 0.0 && bytes < 5.0, "{case}: {bytes}");
+        assert!(bytes > 0.0 && bytes < 1.5, "{case}: {bytes}");
         assert_eq!(figure(&report, case, "prometheus", "bytes_per_sample"), None);
     }
     let rows = report["rows"].as_array().unwrap();

@@ -3,6 +3,8 @@
 
 /// Largest `Frame.payload` on the wire, and largest record of a spool.
 pub const MAX_FRAME_BYTES: usize = 1 << 20;
+/// Largest `Frame.key` on the wire: more than the state of the largest layout needs.
+pub const MAX_KEY_BYTES: usize = 1 << 20;
 /// Largest payload after decompression: a bound on what hostile bytes can make a reader allocate.
 pub const MAX_PAYLOAD_BYTES: usize = 4 << 20;
 /// Largest encoded layout.

@@ -8,10 +8,17 @@
 //! Bounds: bytes on disk and age (the oldest segment goes), and bytes in memory of what is not
 //! on disk, which is all there is when the directory cannot be written (the oldest frames go).
 //! Every frame that goes unacked is counted with its reason.
+//!
+//! Frames continue the chains of their layouts. The spool follows the chains up to the oldest
+//! frame in memory, and a segment's first frame of each layout has its key: so any frame can be
+//! given its key ([`Spool::key_of`]), whatever was acked or dropped before it.
 
+#[cfg(test)]
+mod chain_tests;
 mod identity;
 mod open;
 mod read;
+mod rekey;
 mod segment;
 mod state;
 #[cfg(test)]
@@ -33,6 +40,7 @@ use tokio::sync::Notify;
 
 use self::identity::Identity;
 pub use self::read::Piece;
+pub use self::rekey::needs_key;
 pub use self::state::{Drops, Mode, SpoolStats};
 use self::state::{Limits, State};
 
@@ -207,9 +215,10 @@ impl Spool {
     }
 
     /// Takes a frame and gives it its seq. `None` when it is larger than the protocol allows: it
-    /// is dropped and counted.
+    /// is dropped and counted, and the caller begins its chain anew.
     pub fn push(&self, layout: Option<(u64, Bytes)>, frame: Frame, time_ms: i64) -> Option<u64> {
         let too_big = frame.payload.len() > limits::MAX_FRAME_BYTES
+            || frame.key.len() > limits::MAX_KEY_BYTES
             || layout.as_ref().is_some_and(|(_, l)| l.len() > limits::MAX_LAYOUT_BYTES);
         let mut state = self.shared.state.lock();
         if too_big {

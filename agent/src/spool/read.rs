@@ -77,7 +77,7 @@ impl Spool {
             match reader.next(segment.bytes)? {
                 Step::Record(record) if record.frame.seq <= seq => {}
                 Step::Record(record) => {
-                    bytes += record.frame.payload.len();
+                    bytes += record.frame.payload.len() + record.frame.key.len();
                     records.push(record);
                 }
                 Step::End => break,

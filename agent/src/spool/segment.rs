@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! header   0  7  magic "SXSPOOL"
-//!          7  1  version, 1
+//!          7  1  version, 2
 //!          8  4  CRC-32 of bytes 0..8
 //! record   0  4  length of the body
 //!          4  4  CRC-32 of the length field and the body
@@ -12,11 +12,12 @@
 //!          9  …  encoded Layout             9  8  hash of its layout, 0 for none
 //!                                          17  8  Unix milliseconds when it was spooled
 //!                                          25  4  codec
-//!                                          29  …  payload
+//!                                          29  4  length of the key
+//!                                          33  …  key, then payload
 //! ```
 //!
 //! Numbers are little-endian. A layout comes before the first frame of the segment that follows
-//! it, and seqs grow by one, so a segment is readable alone. The CRC covers the length as well:
+//! it, that frame has its chain's key, and seqs grow by one, so a segment is readable alone. The CRC covers the length as well:
 //! after a damaged record nothing says where the next one begins, so a segment ends there.
 
 use std::fs::File;
@@ -32,11 +33,11 @@ use super::Record;
 
 pub(super) const HEADER_BYTES: u64 = 12;
 const MAGIC: &[u8; 7] = b"SXSPOOL";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const PREFIX_BYTES: usize = 8;
 const KIND_LAYOUT: u8 = 1;
 const KIND_FRAME: u8 = 2;
-const FRAME_HEAD_BYTES: usize = 29;
+const FRAME_HEAD_BYTES: usize = 33;
 const LAYOUT_HEAD_BYTES: usize = 9;
 /// No body is longer: what a damaged length can make a reader allocate.
 const MAX_BODY_BYTES: usize = limits::MAX_LAYOUT_BYTES + FRAME_HEAD_BYTES;
@@ -80,13 +81,15 @@ pub(super) fn put_layout(out: &mut Vec<u8>, hash: u64, bytes: &[u8]) {
     });
 }
 
-pub(super) fn put_frame(out: &mut Vec<u8>, layout: u64, time_ms: i64, frame: &Frame) {
+pub(super) fn put_frame(out: &mut Vec<u8>, layout: u64, time_ms: i64, frame: &Frame, key: &[u8]) {
     put_record(out, |out| {
         out.put_u8(KIND_FRAME);
         out.put_u64_le(frame.seq);
         out.put_u64_le(layout);
         out.put_i64_le(time_ms);
         out.put_i32_le(frame.codec);
+        out.put_u32_le(u32::try_from(key.len()).expect("keys are bounded far below 4 GiB"));
+        out.put_slice(key);
         out.put_slice(&frame.payload);
     });
 }
@@ -229,7 +232,10 @@ fn decode(body: &[u8]) -> Option<Entry> {
     }
     let (layout, rest) = rest.split_first_chunk()?;
     let (time_ms, rest) = rest.split_first_chunk()?;
-    let (codec, payload) = rest.split_first_chunk()?;
+    let (codec, rest) = rest.split_first_chunk()?;
+    let (length, rest) = rest.split_first_chunk()?;
+    let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
+    let (key, payload) = rest.split_at_checked(length)?;
     (kind == KIND_FRAME).then(|| Entry::Frame {
         layout: u64::from_le_bytes(*layout),
         time_ms: i64::from_le_bytes(*time_ms),
@@ -237,6 +243,7 @@ fn decode(body: &[u8]) -> Option<Entry> {
             seq: first,
             codec: i32::from_le_bytes(*codec),
             payload: Bytes::copy_from_slice(payload),
+            key: Bytes::copy_from_slice(key),
         },
     })
 }

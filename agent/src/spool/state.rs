@@ -3,14 +3,18 @@
 //!
 //! Seqs grow from front to back of `segments`, and so they do in `tail`, which holds the newest
 //! frames: everything beyond `written` and, while there is room, what is on disk as well.
+//! `chains` moves on with the front of `tail`, whether a frame leaves it acked, dropped or
+//! because it is on disk.
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
 
 use rustc_hash::FxHashMap;
+use sextant_proto::frame::ChainDecoder;
 
 use super::Record;
 use super::identity::Identity;
+use super::rekey::Behind;
 
 /// What a record costs in memory beside its payload.
 const RECORD_OVERHEAD: usize = 128;
@@ -100,6 +104,8 @@ pub(super) struct State {
     tail_bytes: usize,
     /// How many frames of `tail` follow a layout: its bytes are shared, and counted once.
     layouts: FxHashMap<u64, usize>,
+    /// The chains as they stand before the first frame of `tail`.
+    chains: ChainDecoder,
     pub(super) segments: VecDeque<Segment>,
     pub(super) drops: Drops,
     pub(super) damaged_bytes: u64,
@@ -123,6 +129,7 @@ impl State {
             tail: VecDeque::new(),
             tail_bytes: 0,
             layouts: FxHashMap::default(),
+            chains: ChainDecoder::new(),
             segments: VecDeque::new(),
             drops: Drops::default(),
             damaged_bytes: 0,
@@ -182,6 +189,11 @@ impl State {
         let Some(record) = self.tail.pop_front() else { return };
         self.tail_bytes -= cost(&record);
         let Some((hash, bytes)) = record.layout else { return };
+        if let Err(error) = self.chains.skip(&record.frame) {
+            // Its chain can be followed again from the next key on.
+            tracing::debug!(seq = record.frame.seq, %error, "chain in the spool is broken");
+            self.chains.forget(hash);
+        }
         if let Some(users) = self.layouts.get_mut(&hash) {
             *users -= 1;
             if *users == 0 {
@@ -268,6 +280,20 @@ impl State {
         segment.open = false;
     }
 
+    /// What a frame in memory continues; `None` when it is not in memory.
+    pub(super) fn behind(&self, layout: u64, seq: u64) -> Option<Behind> {
+        let at = self.tail.partition_point(|record| record.frame.seq < seq);
+        self.tail.get(at).filter(|record| record.frame.seq == seq)?;
+        let same = |r: &&Record| r.layout.as_ref().is_some_and(|(hash, _)| *hash == layout);
+        let frames = self.tail.range(..at).filter(same).map(|record| record.frame.clone());
+        Some(Behind { chains: self.chains.only(layout), frames: frames.collect() })
+    }
+
+    /// The segment that holds a frame.
+    pub(super) fn segment_of(&self, seq: u64) -> Option<&Segment> {
+        self.segments.iter().find(|segment| (segment.first..=segment.last).contains(&seq))
+    }
+
     pub(super) fn unacked(&self) -> u64 {
         let on_disk: u64 = self.segments.iter().map(|s| s.unacked(self.acked)).sum();
         on_disk + self.waiting().count() as u64
@@ -304,7 +330,7 @@ impl State {
 }
 
 fn cost(record: &Record) -> usize {
-    record.frame.payload.len() + RECORD_OVERHEAD
+    record.frame.payload.len() + record.frame.key.len() + RECORD_OVERHEAD
 }
 
 fn take<'a>(

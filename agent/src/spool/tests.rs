@@ -32,7 +32,7 @@ fn open(dir: &Path, limits: Limits) -> Spool {
 fn push(spool: &Spool, number: u64, time_ms: i64) -> u64 {
     let layout = Bytes::from(format!("layout {}", number % 3));
     let payload = Bytes::from(format!("frame {number} {}", "x".repeat(40)));
-    let frame = Frame { seq: 0, codec: 1, payload };
+    let frame = Frame { codec: 1, payload, ..Frame::default() };
     spool.push(Some((number % 3 + 1, layout)), frame, time_ms).unwrap()
 }
 
@@ -239,7 +239,7 @@ fn memory_spool_drops_oldest_and_counts() {
 fn oversized_frame_is_dropped_and_counted() {
     let spool = Spool::memory(10_000).unwrap();
     let payload = Bytes::from(vec![0; MAX_FRAME_BYTES + 1]);
-    assert_eq!(spool.push(None, Frame { seq: 0, codec: 1, payload }, 0), None);
+    assert_eq!(spool.push(None, Frame { codec: 1, payload, ..Frame::default() }, 0), None);
     assert_eq!(spool.stats().drops.too_big, 1);
     assert_eq!(spool.stats().frames, 0);
 }

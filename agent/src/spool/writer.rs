@@ -8,9 +8,12 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use rustc_hash::FxHashSet;
+use sextant_proto::v1::Frame;
 
 use super::open::segment_path;
+use super::rekey::{Gone, needs_key};
 use super::segment::{put_frame, put_header, put_layout};
 use super::state::{Limits, Mode, Segment};
 use super::{Record, Shared};
@@ -108,21 +111,37 @@ impl Writer<'_> {
         }
         let mut segment = active.segment.clone();
         let mut new_layouts = Vec::new();
+        let mut written = false;
         for (seq, record) in (first.frame.seq..).zip(records) {
             let size = segment.bytes + self.buffer.len() as u64;
             if record.frame.seq != seq || size > self.shared.limits.segment_bytes {
                 break;
             }
             let hash = record.layout.as_ref().map_or(0, |(hash, _)| *hash);
+            let mut key = record.frame.key.clone();
             if let Some((hash, bytes)) = &record.layout
                 && !active.layouts.contains(hash)
                 && !new_layouts.contains(hash)
             {
+                match self.key(*hash, &record.frame) {
+                    Ok(found) => key = found,
+                    // Dropped meanwhile: what is to be written now is another list.
+                    Err(Gone) => break,
+                }
                 put_layout(&mut self.buffer, *hash, bytes);
                 new_layouts.push(*hash);
             }
-            put_frame(&mut self.buffer, hash, record.time_ms, &record.frame);
+            put_frame(&mut self.buffer, hash, record.time_ms, &record.frame, &key);
             (segment.last, segment.last_ms) = (seq, record.time_ms);
+            written = true;
+        }
+        if !written {
+            if active.segment.bytes == 0 {
+                remove(&active.segment.path);
+            } else {
+                self.active = Some(active);
+            }
+            return Ok(());
         }
         if let Err(error) = active.file.write_all(&self.buffer) {
             let path = active.segment.path.clone();
@@ -137,6 +156,15 @@ impl Writer<'_> {
             self.active = Some(active);
         }
         Ok(())
+    }
+
+    /// What the segment's first frame of a layout needs to be read alone.
+    fn key(&self, layout: u64, frame: &Frame) -> Result<Bytes, Gone> {
+        if !needs_key(frame) {
+            return Ok(frame.key.clone());
+        }
+        let key = self.shared.key_to_write(layout, frame)?;
+        Ok(key.unwrap_or_default())
     }
 
     fn create(&self, first: &Record) -> Result<Active, (PathBuf, io::Error)> {

@@ -3,7 +3,8 @@
 //!
 //! Frames leave the spool when the aggregator says that they are on its disk, not before; a new
 //! stream begins after the last such frame. What a stream needs to know is said on it again:
-//! every layout goes before the first frame that follows it.
+//! every layout goes before the first frame that follows it, and that frame has its chain's key,
+//! as has the first after a hole: what the spool has lost is no reason to lose more.
 
 mod backoff;
 mod session;

@@ -11,7 +11,7 @@ use sextant_proto::limits;
 use sextant_proto::v1::push_request::Message as Request;
 use sextant_proto::v1::push_response::Message as Response;
 use sextant_proto::v1::telemetry_ingest_client::TelemetryIngestClient;
-use sextant_proto::v1::{Hello, HelloAck, LayoutRecord, PushRequest, PushResponse};
+use sextant_proto::v1::{Codec, Frame, Hello, HelloAck, LayoutRecord, PushRequest, PushResponse};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 use tokio_stream::wrappers::ReceiverStream;
@@ -21,7 +21,7 @@ use tonic::Streaming;
 use super::backoff::Backoff;
 use super::{Over, StateLog, Uplink, UplinkError, UplinkStats};
 use crate::clock::now_ms;
-use crate::spool::{Piece, Record, Spool};
+use crate::spool::{Piece, Record, Spool, needs_key};
 
 /// Messages between this task and the transport's; beyond it, HTTP/2's own window holds back.
 const QUEUE: usize = 8;
@@ -65,7 +65,10 @@ impl Uplink {
                 road.waiting = self.spool.next_after(road.read, PIECE).await.into();
                 road.read = road.waiting.back().map_or(road.read, |r| r.frame.seq);
             }
-            let next = road.waiting.front().map(|r| r.frame.payload.len());
+            if !road.attach_key().await {
+                continue;
+            }
+            let next = road.waiting.front().map(|r| bytes_of(&r.frame));
             let may_send = next.is_some_and(|bytes| self.has_room(&road, bytes));
             if may_send && road.needs_new_stream() {
                 return Ok(Over::StartAnew);
@@ -154,7 +157,7 @@ async fn at(deadline: Option<Instant>) {
 
 /// What is on its way to the aggregator.
 struct Road<'a> {
-    spool: &'a Spool,
+    spool: &'a Arc<Spool>,
     stats: &'a UplinkStats,
     /// Everything up to here was read from the spool.
     read: u64,
@@ -165,10 +168,17 @@ struct Road<'a> {
     unacked_bytes: usize,
     /// Layouts that this stream has named.
     layouts: FxHashSet<u64>,
+    /// The last frame sent or given up.
+    last: u64,
+    /// Layouts whose chains the other side can follow: since the last hole, one of their frames
+    /// was sent that it could read.
+    keyed: FxHashSet<u64>,
+    /// The last frame given up.
+    given_up: u64,
 }
 
 impl<'a> Road<'a> {
-    fn new(spool: &'a Spool, stats: &'a UplinkStats, read: u64) -> Self {
+    fn new(spool: &'a Arc<Spool>, stats: &'a UplinkStats, read: u64) -> Self {
         Self {
             spool,
             stats,
@@ -177,7 +187,49 @@ impl<'a> Road<'a> {
             unacked: VecDeque::new(),
             unacked_bytes: 0,
             layouts: FxHashSet::default(),
+            last: read,
+            keyed: FxHashSet::default(),
+            given_up: 0,
         }
+    }
+
+    /// Gives the first waiting frame its key, if the other side cannot have what it continues:
+    /// the first frame of each layout on a stream, and after a hole. One whose key is lost is
+    /// given up. False when that was all that was read, and there may be more.
+    async fn attach_key(&mut self) -> bool {
+        let had = !self.waiting.is_empty();
+        while let Some(record) = self.waiting.front() {
+            if record.frame.seq != self.last + 1 {
+                self.keyed.clear();
+                self.last = record.frame.seq - 1;
+            }
+            let Some(layout) = record.layout.as_ref().map(|(hash, _)| *hash) else { return true };
+            if !self.keyed.contains(&layout) && needs_key(&record.frame) {
+                let Some(key) = self.spool.find_key_of(record).await else {
+                    let seq = record.frame.seq;
+                    self.spool.give_up(seq);
+                    self.waiting.pop_front();
+                    (self.last, self.given_up) = (seq, seq);
+                    if self.unacked.is_empty() {
+                        self.spool.ack(seq);
+                    }
+                    continue;
+                };
+                if let Some(record) = self.waiting.front_mut() {
+                    record.frame.key = key;
+                }
+            }
+            // One that stands alone has no chain to follow.
+            let is_chain = matches!(
+                self.waiting.front().map(|record| record.frame.codec()),
+                Some(Codec::Columnar | Codec::ColumnarZstd)
+            );
+            if is_chain {
+                self.keyed.insert(layout);
+            }
+            return true;
+        }
+        !had
     }
 
     fn new_layout(&self) -> Option<(u64, Bytes)> {
@@ -197,7 +249,8 @@ impl<'a> Road<'a> {
             return PushRequest { message: Some(Request::Layout(LayoutRecord { hash, layout })) };
         }
         let frame = self.waiting.pop_front().expect("called with a frame waiting").frame;
-        let bytes = frame.payload.len();
+        let bytes = bytes_of(&frame);
+        self.last = frame.seq;
         self.unacked.push_back((frame.seq, bytes));
         self.unacked_bytes += bytes;
         self.stats.sent.fetch_add(1, Relaxed);
@@ -229,11 +282,19 @@ impl<'a> Road<'a> {
             acked = Some(sent);
             frames += 1;
         }
-        let Some(acked) = acked else { return false };
+        let Some(mut acked) = acked else { return false };
+        if self.unacked.is_empty() {
+            // What was given up after it.
+            acked = acked.max(self.given_up);
+        }
         self.spool.ack(acked);
         self.stats.acked.fetch_add(frames, Relaxed);
         self.stats.unacked.store(self.unacked.len() as u64, Relaxed);
         self.stats.last_ack_ms.store(now_ms(), Relaxed);
         true
     }
+}
+
+fn bytes_of(frame: &Frame) -> usize {
+    frame.payload.len() + frame.key.len()
 }

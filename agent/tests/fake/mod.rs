@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use sextant_proto::frame::Decoder;
+use sextant_proto::frame::ChainDecoder;
 use sextant_proto::layout;
 use sextant_proto::v1::push_request::Message as Request;
 use sextant_proto::v1::push_response::Message as Response;
@@ -225,12 +225,14 @@ impl Fake {
         log.most_unacked.0 = log.most_unacked.0.max(stream.unacked.0);
         log.most_unacked.1 = log.most_unacked.1.max(stream.unacked.1);
         log.frames_seen += 1;
+        let layouts = &stream.layouts;
+        let decoded = stream.chains.decode(&frame, |hash| layouts.get(&hash).copied());
         if self.manners().refuse.contains(&log.frames_seen) {
             log.refused.push(seq);
             let reason = RefusalReason::Limit.into();
             return Some(Refused { seq, reason, detail: "as the test says".into() });
         }
-        match Decoder::new().decode(&frame, |hash| stream.layouts.get(&hash).copied()) {
+        match decoded {
             Ok(decoded) => stream.pending.push(((spool.to_owned(), seq), decoded.values)),
             Err(error) => log.violations.push(format!("frame {seq}: {error}")),
         }
@@ -266,6 +268,7 @@ struct StreamState {
     frames: usize,
     unacked: (usize, usize),
     layouts: HashMap<u64, usize>,
+    chains: ChainDecoder,
     pending: Vec<((String, u64), Vec<f64>)>,
 }
 

@@ -5,11 +5,12 @@
 //! behind them.
 
 mod shard;
+mod stream;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use sextant_proto::v1::{Event, Frame, Refused};
+use sextant_proto::v1::{Event, Frame};
 use tokio::sync::mpsc;
 
 use crate::catalog::Catalog;
@@ -23,6 +24,7 @@ use crate::storage::{Change, FrameRecord, Inventory};
 use crate::writer::WriterHandle;
 
 pub use shard::Shard;
+pub use stream::Stream;
 
 /// Messages that wait for a shard. Full: sessions stop reading their streams.
 const QUEUE: usize = 256;
@@ -34,8 +36,10 @@ pub enum Job {
     Store(Vec<Change>),
     /// Something that the aggregator itself observed of a node.
     Event(Arc<NodeKey>, Event),
-    /// A frame; refusals go back to the session.
-    Frame { node: Arc<Node>, spool: Arc<Spool>, frame: Frame, refusals: mpsc::Sender<Refused> },
+    /// A frame of a stream.
+    Frame { node: Arc<Node>, spool: Arc<Spool>, frame: Frame, stream: Arc<Stream> },
+    /// The stream of this number has ended.
+    End(NodeId, u64),
     /// About a second went by.
     Elapse,
 }

@@ -1,13 +1,16 @@
 //! A shard: what happens to a frame, in order, on its node's thread.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use rustc_hash::{FxHashMap, FxHashSet};
-use sextant_proto::frame::{Decoded, Decoder, FrameError};
+use sextant_proto::frame::{ChainDecoder, Decoded, FrameError};
 use sextant_proto::v1::{self, Event, Frame, RefusalReason, Refused};
 use tokio::sync::mpsc;
-use tracing::warn;
+use tracing::{debug, warn};
 
+use super::stream::{Chains, Stream};
 use super::{Job, Shared};
 use crate::catalog::Live;
 use crate::clock;
@@ -27,7 +30,9 @@ const MAX_EDGES: usize = 10_000;
 pub struct Shard {
     shared: Shared,
     detectors: Vec<Box<dyn Detector>>,
-    decoder: Decoder,
+    streams: FxHashMap<NodeId, Chains>,
+    /// Follows the journal: the layout and spool that it is at.
+    replaying: ((u32, u32), ChainDecoder),
     nodes: FxHashMap<NodeId, ShardNode>,
     layouts: FxHashMap<(NodeId, u64), Arc<Live>>,
     edges: Vec<(&'static str, Edge)>,
@@ -47,7 +52,8 @@ impl Shard {
         Self {
             shared: shared.clone(),
             detectors,
-            decoder: Decoder::new(),
+            streams: FxHashMap::default(),
+            replaying: Default::default(),
             nodes: FxHashMap::default(),
             layouts: FxHashMap::default(),
             edges: Vec::new(),
@@ -69,8 +75,18 @@ impl Shard {
                     self.settle(&mut changes);
                     self.shared.writer.send(Write::Changes { changes, spool: None });
                 }
-                Job::Frame { node, spool, frame, refusals } => {
-                    self.frame(&node, &spool, frame, &refusals);
+                Job::Frame { node, spool, frame, stream } => {
+                    let id = node.key.id;
+                    let mut chains = self.streams.remove(&id).unwrap_or_default();
+                    if chains.turn_to(stream.number()) {
+                        self.frame(&node, &spool, frame, &stream, &mut chains);
+                    }
+                    self.streams.insert(id, chains);
+                }
+                Job::End(node, stream) => {
+                    if self.streams.get(&node).is_some_and(|chains| chains.is_of(stream)) {
+                        self.streams.remove(&node);
+                    }
                 }
                 Job::Elapse => self.elapse(clock::now_ms()),
             }
@@ -101,8 +117,14 @@ impl Shard {
     }
 
     pub(super) fn replay(&mut self, live: &Arc<Live>, frame: &FrameRecord) {
-        let wire = Frame { seq: frame.seq, codec: frame.codec, payload: frame.payload.clone() };
-        let decoded = match self.decoder.decode(&wire, |_| Some(live.layout.columns.len())) {
+        let FrameRecord { seq, codec, ref payload, ref key, .. } = *frame;
+        let wire = Frame { seq, codec, payload: payload.clone(), key: key.clone() };
+        let at = (live.layout.id.0, frame.spool);
+        if self.replaying.0 != at {
+            self.replaying = (at, ChainDecoder::new());
+        }
+        let columns = live.layout.columns.len();
+        let decoded = match self.replaying.1.decode(&wire, |_| Some(columns)) {
             Ok(decoded) => decoded,
             Err(error) => {
                 warn!(%error, seq = frame.seq, "frame in the journal is damaged, skipped");
@@ -128,6 +150,7 @@ impl Shard {
     /// What was found before is open already, and what ended before is closed: only what the
     /// detectors say otherwise after the last frame is news.
     pub(super) fn replayed(&mut self) {
+        self.replaying = Default::default();
         self.keep_last_edges();
         let mut changes = std::mem::take(&mut self.orphans);
         self.settle(&mut changes);
@@ -168,38 +191,51 @@ impl Shard {
         node: &Arc<Node>,
         spool: &Arc<Spool>,
         frame: Frame,
-        refusals: &mpsc::Sender<Refused>,
+        stream: &Stream,
+        chains: &mut Chains,
     ) {
         let stats = Arc::clone(&self.shared.stats);
         let seq = frame.seq;
-        if !spool.apply(seq) {
+        if spool.has(seq) {
             stats.frames_repeated.add(1);
+            chains.pass_over(&frame);
             return;
         }
         let now = clock::now_ms();
         node.seen(now);
         let mut changes = Vec::with_capacity(1);
         let mut chunks = Vec::new();
-        match self.take(node, spool, &frame, now, &mut changes, &mut chunks) {
-            Ok(layout) => {
+        let mut record = FrameRecord {
+            spool: spool.id,
+            seq,
+            layout: None,
+            codec: 0,
+            payload: Bytes::new(),
+            key: Bytes::new(),
+        };
+        match self.take(node, spool, &frame, chains, now, &mut changes, &mut chunks) {
+            Ok((layout, key)) => {
                 stats.frames.add(1);
-                stats.payload_bytes.add(frame.payload.len() as u64);
+                stats.payload_bytes.add((frame.payload.len() + frame.key.len()) as u64);
                 let Frame { codec, payload, .. } = frame;
-                changes.insert(
-                    0,
-                    Change::Frame(FrameRecord { spool: spool.id, seq, layout, codec, payload }),
-                );
+                record = FrameRecord { layout, codec, payload, key, ..record };
             }
-            Err((reason, detail)) => {
+            // Its seq is committed all the same, so that the acks can pass over it.
+            Err(Fault::Refused(reason, detail)) => {
                 stats.frames_refused.add(reason_name(reason));
-                // Its seq is committed all the same, so that the acks can pass over it.
-                let payload = bytes::Bytes::new();
-                let record = FrameRecord { spool: spool.id, seq, layout: None, codec: 0, payload };
-                changes.insert(0, Change::Frame(record));
-                // A session that takes no refusals still sees them counted.
-                drop(refusals.try_send(Refused { seq, reason: reason.into(), detail }));
+                chains.refuse();
+                stream.refuse(Refused { seq, reason: reason.into(), detail });
+            }
+            Err(Fault::Broken(why)) => {
+                stats.chains_broken.add(1);
+                debug!(cluster = %node.key.cluster, node = %node.key.name, seq, why, "chain broken");
+                chains.break_off();
+                stream.break_off(&why);
+                return;
             }
         }
+        spool.apply(seq);
+        changes.insert(0, Change::Frame(record));
         let told = Some((Arc::clone(spool), seq));
         // A chunk that this frame completed holds only frames that were handed over before.
         for (live, chunk) in chunks {
@@ -208,36 +244,43 @@ impl Shard {
         self.shared.writer.send(Write::Changes { changes, spool: told });
     }
 
-    /// Takes a frame in; the layout that it follows, or why it is refused.
+    /// Takes a frame in; the layout that it follows and its key for the journal.
+    #[expect(clippy::too_many_arguments, reason = "a frame's whole way, from one place")]
     fn take(
         &mut self,
         node: &Arc<Node>,
         spool: &Spool,
         frame: &Frame,
+        chains: &mut Chains,
         now: i64,
         changes: &mut Vec<Change>,
         chunks: &mut Vec<(Arc<Live>, Arc<Chunk>)>,
-    ) -> Result<Option<u32>, (RefusalReason, String)> {
+    ) -> Result<(Option<u32>, Bytes), Fault> {
         let id = node.key.id;
         let (layouts, catalog) = (&mut self.layouts, &self.shared.catalog);
-        let mut live = None;
-        let decoded = self.decoder.decode(frame, |hash| {
+        let live = OnceCell::<Arc<Live>>::new();
+        let Chains { decoder, journaled, .. } = chains;
+        let series_of = |hash| {
             let known = layouts.get(&(id, hash)).cloned().or_else(|| {
                 let found = catalog.layout_by_hash(id, hash)?;
                 layouts.insert((id, hash), Arc::clone(&found));
                 Some(found)
             })?;
             let columns = known.layout.columns.len();
-            live = Some(known);
+            live.set(known).ok()?;
             Some(columns)
-        });
-        let mut decoded = decoded.map_err(|e| {
-            let limit = matches!(e, FrameError::Limit { .. });
-            let reason = if limit { RefusalReason::Limit } else { RefusalReason::Malformed };
-            (reason, e.to_string())
-        })?;
+        };
+        let wants_key = |ticks_ms: &[i64]| {
+            let (Some(live), Some(first)) = (live.get(), ticks_ms.first()) else { return false };
+            !journaled.contains(&live.layout.hash)
+                || live.head.lock().begins_chunk(spool.id, *first)
+        };
+        let decoded = decoder.decode_keyed(frame, series_of, wants_key);
+        let (mut decoded, key) = decoded?;
+        let live = live.into_inner();
         if !decoded.ticks_ms.is_sorted_by(|a, b| a < b) {
-            return Err((RefusalReason::Malformed, "ticks do not grow within the frame".into()));
+            let detail = "ticks do not grow within the frame".into();
+            return Err(Fault::Refused(RefusalReason::Malformed, detail));
         }
         if let (Some(live), Some(&first)) = (&live, decoded.ticks_ms.first()) {
             let mut head = live.head.lock();
@@ -248,7 +291,7 @@ impl Shard {
                 let detail = format!(
                     "{behind} s older than the newest sample of {collector}, over the limit of 1 h"
                 );
-                return Err((RefusalReason::TooOld, detail));
+                return Err(Fault::Refused(RefusalReason::TooOld, detail));
             }
             let done = head.append(spool.id, frame.seq, now, decoded.rows());
             drop(head);
@@ -259,8 +302,9 @@ impl Shard {
         }
         let Some(live) = live.filter(|_| !decoded.ticks_ms.is_empty()) else {
             self.settle(changes);
-            return Ok(None);
+            return Ok((None, Bytes::new()));
         };
+        journaled.insert(live.layout.hash);
         self.shared.stats.samples.add(decoded.values.len() as u64);
         self.know(node, live.layout.interval_ms);
         self.observe(&live, &decoded);
@@ -270,7 +314,7 @@ impl Shard {
             let samples = Samples { live: Arc::clone(&live), ticks_ms, values };
             self.shared.hub.tell(Notice::Samples(Arc::new(samples)));
         }
-        Ok(Some(live.layout.id.0))
+        Ok((Some(live.layout.id.0), key))
     }
 
     fn observe(&mut self, live: &Live, decoded: &Decoded) {
@@ -348,6 +392,25 @@ impl Shard {
                 drop(head);
                 self.shared.writer.send(Write::Seal(Arc::clone(live), chunk));
             }
+        }
+    }
+}
+
+/// Why a frame is not taken in.
+enum Fault {
+    /// However often it is sent.
+    Refused(RefusalReason, String),
+    /// It can be, with a key.
+    Broken(String),
+}
+
+impl From<FrameError> for Fault {
+    fn from(error: FrameError) -> Self {
+        let text = error.to_string();
+        match error {
+            FrameError::Chain(_) => Self::Broken(text),
+            FrameError::Limit { .. } => Self::Refused(RefusalReason::Limit, text),
+            _ => Self::Refused(RefusalReason::Malformed, text),
         }
     }
 }

@@ -93,6 +93,8 @@ pub struct FrameRecord {
     pub layout: Option<u32>,
     pub codec: i32,
     pub payload: Bytes,
+    /// With it the frame can be read alone; empty: it goes on from the frame before.
+    pub key: Bytes,
 }
 
 /// One thing to write. A transaction is a list of them, in order.

@@ -14,7 +14,7 @@ use sextant_aggregator::config::Config;
 use sextant_aggregator::query::Queries;
 use sextant_aggregator::storage::Store;
 use sextant_proto::client::ClientConfig;
-use sextant_proto::frame::Encoder;
+use sextant_proto::frame::ChainEncoder;
 use sextant_proto::layout;
 use sextant_proto::v1::query_client::QueryClient;
 use sextant_proto::v1::telemetry_ingest_client::TelemetryIngestClient;
@@ -90,7 +90,7 @@ pub struct Agent {
     pub hello_ack: u64,
     requests: mpsc::Sender<PushRequest>,
     responses: Streaming<PushResponse>,
-    encoder: Encoder,
+    encoder: ChainEncoder,
 }
 
 pub fn hello(node: &str, spool: &str) -> Hello {
@@ -161,7 +161,7 @@ impl Agent {
         match responses.message().await?.and_then(|r| r.message) {
             Some(push_response::Message::Hello(ack)) => {
                 let hello_ack = ack.committed_seq;
-                Ok(Self { hello_ack, requests, responses, encoder: Encoder::new() })
+                Ok(Self { hello_ack, requests, responses, encoder: ChainEncoder::new() })
             }
             other => panic!("no hello but {other:?}"),
         }
@@ -172,12 +172,12 @@ impl Agent {
     }
 
     pub async fn frame(&mut self, seq: u64, layout: u64, tick: i64, values: &[f64]) {
-        let frame = self.encoder.encode(layout, &[tick], values, vec![]);
+        let frame = self.encoder.encode(layout, &[tick], values, &[]);
         self.raw(Frame { seq, ..frame }).await;
     }
 
     pub async fn events(&mut self, seq: u64, events: Vec<Event>) {
-        let frame = self.encoder.encode(0, &[], &[], events);
+        let frame = self.encoder.encode(0, &[], &[], &events);
         self.raw(Frame { seq, ..frame }).await;
     }
 

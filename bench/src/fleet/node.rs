@@ -1,7 +1,6 @@
 //! A simulated node: the agent's own spool and uplink, and a task that ticks instead of its
 //! collectors.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,7 +10,7 @@ use hdrhistogram::Histogram;
 use indicatif::ProgressBar;
 use sextant_agent::spool::{Spool, SpoolConfig};
 use sextant_agent::uplink::{Introduction, Uplink, UplinkConfig, UplinkStats};
-use sextant_proto::frame::Encoder;
+use sextant_proto::frame::ChainEncoder;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,11 +23,6 @@ pub(super) const CLUSTER: &str = "bench";
 const LOOK: Duration = Duration::from_millis(1);
 /// The longest time that is told apart, in microseconds.
 const MAX_LATENCY_US: u64 = 600_000_000;
-
-thread_local! {
-    /// An encoder's context is too large to have one for each of thousands of nodes.
-    static ENCODER: RefCell<Encoder> = RefCell::new(Encoder::new());
-}
 
 /// How long things took, all nodes together, in microseconds.
 #[derive(Debug)]
@@ -110,6 +104,7 @@ impl Node {
         progress: &ProgressBar,
     ) {
         let mut outstanding = VecDeque::new();
+        let mut encoder = ChainEncoder::new();
         let mut values = vec![0.0; plan.simulation.series()];
         for tick in 0..plan.ticks {
             let due = plan.due(self.index, tick);
@@ -123,13 +118,12 @@ impl Node {
                 *value = plan.simulation.value(self.index, series, tick);
             }
             let time_ms = plan.time_ms(self.index, tick);
-            let encode = |encoder: &RefCell<Encoder>| {
-                encoder.borrow_mut().encode(plan.layout.0, &[time_ms], &values, Vec::new())
-            };
-            let frame = ENCODER.with(encode);
+            let frame = encoder.encode(plan.layout.0, &[time_ms], &values, &[]);
             let now = Instant::now();
             if self.spool.push(Some(plan.layout.clone()), frame, time_ms).is_some() {
                 outstanding.push_back(now);
+            } else {
+                encoder.forget(plan.layout.0);
             }
             record(latencies, |l| &mut l.late, now - due);
             progress.inc(1);

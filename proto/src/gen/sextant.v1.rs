@@ -89,7 +89,8 @@ pub struct FramePayload {
     /// Hash of the layout that the columns follow; 0 when there are only events.
     #[prost(fixed64, tag = "1")]
     pub layout: u64,
-    /// Node time of each tick: the first absolute, then differences, in milliseconds.
+    /// Plain codecs only. Node time of each tick: the first absolute, then differences, in
+    /// milliseconds.
     #[prost(sint64, repeated, tag = "2")]
     pub ticks_ms: ::prost::alloc::vec::Vec<i64>,
     /// Value columns; the encoding is named by Frame.codec.
@@ -223,6 +224,11 @@ pub struct Frame {
     /// An encoded FramePayload, compressed as the codec says.
     #[prost(bytes = "bytes", tag = "3")]
     pub payload: ::prost::bytes::Bytes,
+    /// Columnar codecs: the chain's state before this frame, with which it can be read alone.
+    /// Empty: it continues what came before, and says by a checksum what that was. The first
+    /// frame of each layout on a stream has one.
+    #[prost(bytes = "bytes", tag = "4")]
+    pub key: ::prost::bytes::Bytes,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct PushResponse {
@@ -271,9 +277,14 @@ pub struct Refused {
 pub enum Codec {
     Unspecified = 0,
     /// Little-endian doubles, tick by tick; the bits of Prometheus' staleness marker for no sample.
+    /// Stands alone: for those who write frames by hand.
     Plain = 1,
     /// The whole payload of CODEC_PLAIN in one zstd frame.
     PlainZstd = 2,
+    /// What differs from a prediction by the frames before: proto/src/frame says how.
+    Columnar = 3,
+    /// The whole payload of CODEC_COLUMNAR in one zstd frame.
+    ColumnarZstd = 4,
 }
 impl Codec {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -285,6 +296,8 @@ impl Codec {
             Self::Unspecified => "CODEC_UNSPECIFIED",
             Self::Plain => "CODEC_PLAIN",
             Self::PlainZstd => "CODEC_PLAIN_ZSTD",
+            Self::Columnar => "CODEC_COLUMNAR",
+            Self::ColumnarZstd => "CODEC_COLUMNAR_ZSTD",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -293,6 +306,8 @@ impl Codec {
             "CODEC_UNSPECIFIED" => Some(Self::Unspecified),
             "CODEC_PLAIN" => Some(Self::Plain),
             "CODEC_PLAIN_ZSTD" => Some(Self::PlainZstd),
+            "CODEC_COLUMNAR" => Some(Self::Columnar),
+            "CODEC_COLUMNAR_ZSTD" => Some(Self::ColumnarZstd),
             _ => None,
         }
     }

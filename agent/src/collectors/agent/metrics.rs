@@ -10,6 +10,7 @@ pub(super) static ALL: &[&Metric] = &[
     &COLLECTOR_MISSED,
     &COLLECTOR_STALLED,
     &COLLECTOR_SERIES,
+    &COLLECTOR_SHARED,
     &COLLECTOR_OVERFLOW,
     &INFO,
     &START_TIME,
@@ -64,6 +65,11 @@ pub(super) static COLLECTOR_STALLED: Metric =
     Metric::gauge("sextant_collector_stalled", "", "Whether the collector's call does not return.");
 pub(super) static COLLECTOR_SERIES: Metric =
     Metric::gauge("sextant_collector_series", "", "Series of the collector's last ticks.");
+pub(super) static COLLECTOR_SHARED: Metric = Metric::counter(
+    "sextant_collector_shared_ticks_total",
+    "",
+    "Ticks that shared a frame with others because the uplink was behind.",
+);
 pub(super) static COLLECTOR_OVERFLOW: Metric = Metric::counter(
     "sextant_collector_overflow_total",
     "",

@@ -147,6 +147,7 @@ fn collector(stats: &CollectorStats, batch: &mut Batch) {
         .set(&metrics::COLLECTOR_MISSED, stats.missed.load(Relaxed) as f64)
         .set(&metrics::COLLECTOR_STALLED, flag(stats.stalled.load(Relaxed)))
         .set(&metrics::COLLECTOR_SERIES, stats.series.load(Relaxed) as f64)
+        .set(&metrics::COLLECTOR_SHARED, stats.shared.load(Relaxed) as f64)
         .set(&metrics::COLLECTOR_OVERFLOW, stats.overflow.load(Relaxed) as f64);
     for (source, count) in stats.errors() {
         entity.set_with(&metrics::COLLECTOR_ERRORS, &[("source", source)], count as f64);

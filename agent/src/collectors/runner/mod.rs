@@ -4,18 +4,22 @@
 //! [`Runner::watch`] every second: a collector whose call does not return is reported at once,
 //! and is neither waited for nor allowed to delay another; when it comes back, it goes on.
 
+mod hold;
+
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
+use prost::Message as _;
 use sextant_proto::chain::chain;
-use sextant_proto::frame::Encoder;
+use sextant_proto::frame::ChainEncoder;
 use sextant_proto::limits;
 use sextant_proto::v1::{Event, Label, Severity};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
+use self::hold::{Held, Pressure};
 use super::{CollectError, Collector};
 use crate::clock::{Stop, Ticks, Woke, now_ms};
 use crate::sample::{Batch, clipped, node_event};
@@ -29,6 +33,10 @@ const ABSENT_RETRY_MS: i64 = 60_000;
 /// The source of errors that are not told by [`Batch::fail`].
 const WHOLE: &str = "collect";
 const STACK_BYTES: usize = 512 << 10;
+/// Bytes of events in one frame: they leave room for its samples.
+const MAX_EVENT_BYTES: usize = limits::MAX_FRAME_BYTES / 2;
+/// What an event costs beside itself.
+const EVENT_HEAD_BYTES: usize = 6;
 
 /// The running collectors.
 pub struct Runner {
@@ -37,7 +45,10 @@ pub struct Runner {
     watched: Vec<Watched>,
     spool: Arc<Spool>,
     stall_after: Duration,
-    encoder: Encoder,
+    encoder: ChainEncoder,
+    pressure: Pressure,
+    /// Ticks of a fast tier share frames.
+    sharing: Arc<AtomicBool>,
 }
 
 struct Watched {
@@ -62,7 +73,9 @@ impl Runner {
             watched: Vec::new(),
             spool: Arc::clone(&stats.spool),
             stall_after,
-            encoder: Encoder::new(),
+            encoder: ChainEncoder::new(),
+            pressure: Pressure::default(),
+            sharing: Arc::default(),
         };
         for collector in collectors {
             let stats = stats.register(collector.name());
@@ -72,7 +85,8 @@ impl Runner {
                 stats: Arc::clone(&stats),
                 spool: Arc::clone(&runner.spool),
                 stop: Arc::clone(&runner.stop),
-                encoder: Encoder::new(),
+                encoder: ChainEncoder::new(),
+                sharing: Arc::clone(&runner.sharing),
                 whole_failed: false,
                 _running: runner.threads.token(),
             };
@@ -85,8 +99,14 @@ impl Runner {
         Ok(runner)
     }
 
-    /// Looks for calls that do not return, and for those that did after all.
+    /// Looks for calls that do not return, for those that did after all, and whether the uplink
+    /// falls behind.
     pub fn watch(&mut self) {
+        let (behind, changed) = self.pressure.update(&self.spool.stats(), now_ms());
+        if changed {
+            self.sharing.store(behind, Relaxed);
+            tracing::info!(behind, "ticks share frames while the uplink is behind");
+        }
         for watched in &mut self.watched {
             let stats = &watched.stats;
             let running = stats.running();
@@ -115,7 +135,7 @@ impl Runner {
                 attributes: vec![name],
                 ..node_event(kind, severity, text)
             };
-            let frame = self.encoder.encode(0, &[], &[], vec![event]);
+            let frame = self.encoder.encode(0, &[], &[], &[event]);
             self.spool.push(None, frame, now_ms);
         }
     }
@@ -139,6 +159,7 @@ struct Tier {
     interval: Duration,
     ticks: Ticks,
     batch: Batch,
+    held: Held,
     series: u64,
     /// Sources that failed at the last tick.
     failing: Vec<&'static str>,
@@ -153,6 +174,7 @@ fn tiers(collector: &dyn Collector) -> Vec<Tier> {
         interval,
         ticks: Ticks::new(interval, now_ms).starting_with(first, now_ms),
         batch: Batch::default(),
+        held: Held::default(),
         series: 0,
         failing: Vec::new(),
     };
@@ -165,13 +187,22 @@ struct Worker {
     stats: Arc<CollectorStats>,
     spool: Arc<Spool>,
     stop: Arc<Stop>,
-    encoder: Encoder,
+    encoder: ChainEncoder,
+    sharing: Arc<AtomicBool>,
     whole_failed: bool,
     _running: TaskTrackerToken,
 }
 
 impl Worker {
     fn run(mut self) {
+        self.tick_until_stopped();
+        for index in 0..self.tiers.len() {
+            let held = &mut self.tiers[index].held;
+            send(held, &mut self.encoder, &self.spool, &self.stats, now_ms(), &[]);
+        }
+    }
+
+    fn tick_until_stopped(&mut self) {
         while let Some(due_ms) = self.tiers.iter().map(|tier| tier.ticks.due_ms).min() {
             let far = self.tiers.iter().any(|tier| tier.ticks.is_far(now_ms(), ABSENT_RETRY_MS));
             match self.stop.sleep_until(if far { i64::MIN } else { due_ms }) {
@@ -238,26 +269,55 @@ impl Worker {
         let interval_ms = u32::try_from(tier.interval.as_millis()).unwrap_or(u32::MAX);
         let tick = tier.batch.finish(name, interval_ms);
         let values = if outcome.is_ok() { tick.values } else { &[] };
-        let events = tick.events.into_iter().map(|event| within_limits(event, tick_ms));
+        let mut room = MAX_EVENT_BYTES;
+        let found = tick.events.len();
+        let events = tick.events.into_iter().filter_map(|event| {
+            let event = within_limits(event, tick_ms);
+            let left = room.checked_sub(event.encoded_len() + EVENT_HEAD_BYTES);
+            room = left.unwrap_or(room);
+            left.is_some().then_some(event)
+        });
         let events: Vec<_> = events.collect();
+        self.stats.overflow.fetch_add((found - events.len()) as u64, Relaxed);
         tier.series = values.len() as u64;
-        if !values.is_empty() || !events.is_empty() {
-            let (layout, ticks) = if values.is_empty() {
-                (None, &[][..])
-            } else {
-                (Some(tick.layout), &[tick_ms][..])
-            };
-            let hash = layout.as_ref().map_or(0, |(hash, _)| *hash);
-            let count = events.len() as u64;
-            let mut frame = self.encoder.encode(hash, ticks, values, events);
-            if frame.payload.len() > limits::MAX_FRAME_BYTES {
-                self.stats.overflow.fetch_add(count, Relaxed);
-                frame = self.encoder.encode(hash, ticks, values, Vec::new());
-            }
-            self.spool.push(layout, frame, tick_ms);
+        let layout = tick.layout;
+        if !values.is_empty() && tier.held.must_go_before(layout.0, tick_ms, values.len()) {
+            send(&mut tier.held, &mut self.encoder, &self.spool, &self.stats, tick_ms, &[]);
+        }
+        if !values.is_empty() {
+            tier.held.add(layout, tick_ms, values);
+        }
+        let may_wait = self.sharing.load(Relaxed) && events.is_empty();
+        if !may_wait || tier.held.is_due(tick_ms, i64::from(interval_ms)) {
+            send(&mut tier.held, &mut self.encoder, &self.spool, &self.stats, tick_ms, &events);
         }
         self.stats.series.store(self.tiers.iter().map(|tier| tier.series).sum(), Relaxed);
         !matches!(outcome, Err(CollectError::Absent(_)))
+    }
+}
+
+/// Spools the ticks that are held, with events; or either alone.
+fn send(
+    held: &mut Held,
+    encoder: &mut ChainEncoder,
+    spool: &Spool,
+    stats: &CollectorStats,
+    now_ms: i64,
+    events: &[Event],
+) {
+    if held.ticks_ms.is_empty() && events.is_empty() {
+        return;
+    }
+    let layout = held.layout.take();
+    let hash = layout.as_ref().map_or(0, |(hash, _)| *hash);
+    let frame = encoder.encode(hash, &held.ticks_ms, &held.values, events);
+    if held.ticks_ms.len() > 1 {
+        stats.shared.fetch_add(held.ticks_ms.len() as u64, Relaxed);
+    }
+    let time_ms = held.ticks_ms.last().copied().unwrap_or(now_ms);
+    held.clear();
+    if spool.push(layout, frame, time_ms).is_none() {
+        encoder.forget(hash);
     }
 }
 

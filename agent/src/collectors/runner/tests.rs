@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::mpsc;
 use std::time::Instant;
 
-use sextant_proto::frame::{Decoded, Decoder};
+use sextant_proto::frame::{ChainDecoder, Decoded};
 use sextant_proto::layout;
 
 use super::*;
@@ -56,7 +56,7 @@ fn until(mut done: impl FnMut() -> bool) {
 }
 
 fn spooled(stats: &Stats) -> Vec<Decoded> {
-    let mut decoder = Decoder::new();
+    let mut decoder = ChainDecoder::new();
     let records = stats.spool.read_after(0, ALL);
     let decoded = records.iter().map(|record| {
         let columns = record
@@ -98,6 +98,64 @@ fn ticks_are_aligned_and_stamp_values_and_events() {
     assert_eq!(collector.health(), Health::Up);
     assert_eq!(collector.series.load(SeqCst), 1);
     assert_eq!(collector.ticks.load(SeqCst), frames.len() as u64);
+}
+
+#[test]
+fn ticks_share_frames_while_the_uplink_is_behind_and_events_do_not_wait() {
+    let (mut runner, stats) = start(LONG, |call, batch| {
+        batch.node().set(&VALUE, call as f64);
+        if call % 7 == 0 {
+            batch.event(node_event("test.event", Severity::Info, "now".into()));
+        }
+        Ok(())
+    });
+    let mut encoder = ChainEncoder::new();
+    for _ in 0..200 {
+        stats.spool.push(None, encoder.encode(0, &[], &[], &[]), now_ms());
+    }
+    runner.watch();
+    let collector = Arc::clone(&stats.collectors()[0]);
+    until(|| collector.shared.load(SeqCst) >= 12);
+    stats.spool.ack(u64::MAX);
+    runner.watch();
+    let caught_up = stats.spool.position().1;
+    until(|| stats.spool.position().1 >= caught_up + 3);
+    join(&runner);
+    let frames = stats.spool.read_after(0, ALL);
+    // The first brings what was held; its chain began earlier, so its ticks are counted by what
+    // the collector says.
+    assert!(frames.len() >= 3, "a frame for each tick again");
+    let shared = collector.shared.load(SeqCst);
+    let pushed = stats.spool.stats().pushed - 200;
+    assert!(pushed + shared / 2 <= collector.ticks.load(SeqCst), "{pushed} frames, {shared}");
+}
+
+#[test]
+fn stopped_worker_spools_what_it_held() {
+    let (mut runner, stats) = start(LONG, |call, batch| {
+        batch.node().set(&VALUE, call as f64);
+        if call == 9 {
+            batch.event(node_event("test.event", Severity::Info, "now".into()));
+        }
+        Ok(())
+    });
+    let collector = Arc::clone(&stats.collectors()[0]);
+    let mut encoder = ChainEncoder::new();
+    until(|| collector.ticks.load(SeqCst) >= 2 && collector.running().is_none());
+    for _ in 0..200 {
+        stats.spool.push(None, encoder.encode(0, &[], &[], &[]), now_ms());
+    }
+    runner.watch();
+    until(|| collector.ticks.load(SeqCst) >= 24);
+    join(&runner);
+    let frames = spooled(&stats);
+    let values: Vec<_> = frames.iter().flat_map(|frame| frame.values.clone()).collect();
+    let ticks = collector.ticks.load(SeqCst);
+    assert_eq!(values, (1..=ticks).map(|tick| tick as f64).collect::<Vec<_>>());
+    let told = frames.iter().find(|frame| frame.events.iter().any(|e| e.message == "now"));
+    assert_eq!(told.and_then(|frame| frame.values.last().copied()), Some(9.0));
+    assert!(frames.iter().any(|frame| frame.ticks_ms.len() > 1));
+    assert!(frames.iter().all(|frame| frame.ticks_ms.len() <= hold::MAX_TICKS));
 }
 
 #[test]

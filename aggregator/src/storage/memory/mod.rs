@@ -6,7 +6,6 @@ mod samples;
 
 use std::collections::BTreeMap;
 
-use bytes::Bytes;
 use parking_lot::Mutex;
 use rustc_hash::{FxHashMap, FxHashSet};
 use sextant_proto::v1::{self, MetricDescriptor};
@@ -31,7 +30,7 @@ struct State {
     layouts: BTreeMap<u32, LayoutRecord>,
     spools: BTreeMap<u32, SpoolRecord>,
     /// By layout, spool and seq.
-    journal: BTreeMap<(u32, u32, u64), (i32, Bytes)>,
+    journal: BTreeMap<(u32, u32, u64), FrameRecord>,
     /// By layout, first tick, spool and first seq.
     blocks: BTreeMap<(u32, i64, u32, u64), Sealed>,
     kept_from: Kept,
@@ -166,7 +165,7 @@ impl State {
         spool.committed_seq = frame.seq;
         if let Some(layout) = frame.layout {
             let key = (layout, frame.spool, frame.seq);
-            self.journal.insert(key, (frame.codec, frame.payload.clone()));
+            self.journal.insert(key, frame.clone());
         }
     }
 
@@ -212,9 +211,7 @@ impl Store for MemoryStore {
 
     fn replay(&self, each: &mut dyn FnMut(FrameRecord)) -> Result<(), StoreError> {
         let journal = self.state.lock().journal.clone();
-        for ((layout, spool, seq), (codec, payload)) in journal {
-            each(FrameRecord { spool, seq, layout: Some(layout), codec, payload });
-        }
+        journal.into_values().for_each(each);
         Ok(())
     }
 
@@ -334,7 +331,8 @@ impl Store for MemoryStore {
 
     fn size(&self) -> Result<StoreSize, StoreError> {
         let state = self.state.lock();
-        let frames: usize = state.journal.values().map(|(_, payload)| payload.len()).sum();
+        let frames: usize =
+            state.journal.values().map(|frame| frame.payload.len() + frame.key.len()).sum();
         let values = |b: &Sealed| b.chunk.ticks_ms.len() * 8 * (b.chunk.columns.len() + 1);
         let blocks: usize = state.blocks.values().map(values).sum();
         let sealed = state.blocks.values().filter(|block| !block.compacted).count();

@@ -40,8 +40,9 @@ CREATE TABLE journal (
     spool INTEGER NOT NULL REFERENCES spools (id),
     seq INTEGER NOT NULL,
     codec INTEGER NOT NULL,
-    crc INTEGER NOT NULL, -- CRC-32 of the payload: SQLite has no checksums of its own
+    crc INTEGER NOT NULL, -- CRC-32 of payload and key: SQLite has no checksums of its own
     payload BLOB NOT NULL,
+    key BLOB NOT NULL, -- what the frame needs to be read alone; empty if the one before is there
     PRIMARY KEY (layout, spool, seq)
 ) STRICT, WITHOUT ROWID;
 

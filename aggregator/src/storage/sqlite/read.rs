@@ -10,6 +10,7 @@ use sextant_proto::v1;
 use super::SqliteStore;
 use super::file::corrupt;
 use super::migrate::MAIN;
+use super::write::journal_crc;
 use crate::storage::{FrameRecord, Inventory, LayoutRecord, NodeRecord, SpoolRecord, StoreError};
 
 impl SqliteStore {
@@ -40,21 +41,23 @@ impl SqliteStore {
     ) -> Result<(), StoreError> {
         self.read(|connection| {
             let failed = self.failed("read");
-            let sql = "SELECT layout, spool, seq, codec, crc, payload FROM journal
+            let sql = "SELECT layout, spool, seq, codec, crc, payload, key FROM journal
                 ORDER BY layout, spool, seq";
             let mut statement = connection.prepare(sql).map_err(&failed)?;
             let mut rows = statement.query([]).map_err(&failed)?;
             while let Some(row) = rows.next().map_err(&failed)? {
                 let frame = || {
                     let payload = row.get_ref(5)?.as_blob()?;
+                    let key = row.get_ref(6)?.as_blob()?;
                     let frame = FrameRecord {
                         layout: Some(row.get(0)?),
                         spool: row.get(1)?,
                         seq: row.get::<_, i64>(2)?.cast_unsigned(),
                         codec: row.get(3)?,
                         payload: Bytes::copy_from_slice(payload),
+                        key: Bytes::copy_from_slice(key),
                     };
-                    Ok((frame, crc32fast::hash(payload) == row.get::<_, u32>(4)?))
+                    Ok((frame, journal_crc(payload, key) == row.get::<_, u32>(4)?))
                 };
                 let (frame, is_whole) = frame().map_err(&failed)?;
                 if !is_whole {

@@ -104,11 +104,11 @@ impl Frames<'_> {
         }
         committed.1 = seq;
         let Some(layout) = frame.layout else { return Ok(false) };
-        let sql = "INSERT INTO journal (layout, spool, seq, codec, crc, payload)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-        let crc = crc32fast::hash(&frame.payload);
-        let payload: &[u8] = &frame.payload;
-        let row = params![layout, frame.spool, seq, frame.codec, crc, payload];
+        let sql = "INSERT INTO journal (layout, spool, seq, codec, crc, payload, key)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)";
+        let (payload, key): (&[u8], &[u8]) = (&frame.payload, &frame.key);
+        let crc = journal_crc(payload, key);
+        let row = params![layout, frame.spool, seq, frame.codec, crc, payload, key];
         self.connection.prepare_cached(sql)?.execute(row)?;
         Ok(true)
     }
@@ -123,6 +123,14 @@ impl Frames<'_> {
         }
         Ok(())
     }
+}
+
+/// The checksum of a row of the journal.
+pub(super) fn journal_crc(payload: &[u8], key: &[u8]) -> u32 {
+    let mut crc = crc32fast::Hasher::new();
+    crc.update(payload);
+    crc.update(key);
+    crc.finalize()
 }
 
 fn put_node(connection: &Connection, node: &NodeRecord) -> Result<(), Fault> {

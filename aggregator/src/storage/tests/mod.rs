@@ -43,7 +43,8 @@ pub(in crate::storage) fn spool(id: u32, node: u32) -> SpoolRecord {
 
 pub(in crate::storage) fn frame(spool: u32, seq: u64, layout: u32) -> FrameRecord {
     let payload = Bytes::from(format!("frame {spool} {seq} {layout}").repeat(20));
-    FrameRecord { spool, seq, layout: Some(layout), codec: 2, payload }
+    let key = Bytes::from(if seq % 3 == 0 { format!("key {seq}") } else { String::new() });
+    FrameRecord { spool, seq, layout: Some(layout), codec: 2, payload, key }
 }
 
 pub(in crate::storage) fn frames(
