@@ -62,6 +62,14 @@ impl Aggregator {
         Ok(QueryClient::new(channel.context("connect to the aggregator")?))
     }
 
+    /// A connection to its HTTP listener.
+    ///
+    /// # Errors
+    /// When it cannot be connected to.
+    pub(crate) async fn http(&self) -> anyhow::Result<Connection> {
+        Connection::open(self.http).await
+    }
+
     /// One of its own counters.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
-//! As much of an HTTP/1.1 client as a scrape needs: GET on one connection that stays open,
-//! bodies of a given length or in chunks.
+//! As much of an HTTP/1.1 client as scrapes, queries and remote write need: requests on one
+//! connection that stays open, bodies of a given length or in chunks.
 
 use std::net::SocketAddr;
 
@@ -9,9 +9,13 @@ use tokio::io::{
 };
 use tokio::net::TcpStream;
 
+use crate::formats::post_head;
+
 /// Largest body, and largest line of a head.
-const MAX_BODY_BYTES: usize = 64 << 20;
+const MAX_BODY_BYTES: usize = 1 << 30;
 const MAX_LINE_BYTES: u64 = 16 << 10;
+/// Of what a server says about its refusal, as much as an error shows.
+const MAX_SAID: usize = 300;
 
 /// A connection to a server.
 pub(crate) struct Connection {
@@ -55,13 +59,30 @@ impl Connection {
         let answer = read(&mut self.stream).await;
         answer.with_context(|| format!("GET http://{}{path}", self.address))
     }
+
+    /// Sends a body.
+    ///
+    /// # Errors
+    /// Any answer but success, and whatever is not HTTP.
+    pub(crate) async fn post(
+        &mut self,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> anyhow::Result<Answer> {
+        let head = post_head(path, headers, body.len());
+        self.stream.write_all(head.as_bytes()).await?;
+        self.stream.write_all(body).await?;
+        self.stream.flush().await?;
+        let answer = read(&mut self.stream).await;
+        answer.with_context(|| format!("POST http://{}{path}", self.address))
+    }
 }
 
 async fn read(stream: &mut (impl AsyncBufRead + Unpin)) -> anyhow::Result<Answer> {
     let status = line(stream).await?;
-    if status.split(' ').nth(1) != Some("200") {
-        bail!("answer is {status:?}");
-    }
+    let code = status.split(' ').nth(1).unwrap_or_default();
+    let good = matches!(code, "200" | "204");
     let (mut length, mut chunked, mut gzip) = (None, false, false);
     loop {
         let header = line(stream).await?.to_ascii_lowercase();
@@ -82,8 +103,12 @@ async fn read(stream: &mut (impl AsyncBufRead + Unpin)) -> anyhow::Result<Answer
             line(stream).await?;
         }
         while !line(stream).await?.is_empty() {}
-    } else {
+    } else if code != "204" {
         part(stream, length.context("answer has no length")?, &mut body).await?;
+    }
+    if !good {
+        let said: String = String::from_utf8_lossy(&body).chars().take(MAX_SAID).collect();
+        bail!("answer is {status:?}: {said}");
     }
     Ok(Answer { gzip, body })
 }
@@ -138,6 +163,8 @@ mod tests {
             assert_eq!(found, Answer { gzip: false, body: b"hello".to_vec() });
             assert_eq!(rest, "HTTP/1.1");
         }
+        let (none, rest) = answer("HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1").await.unwrap();
+        assert_eq!((none.body.len(), rest.as_str()), (0, "HTTP/1.1"));
         let gzip = plain.replace("Content-Length", "Content-Encoding: gzip\r\nContent-Length");
         assert!(answer(&gzip).await.unwrap().0.gzip);
     }
@@ -149,6 +176,7 @@ mod tests {
             "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
             "HTTP/1.1 200 OK\r\n\r\nhello",
             "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello",
+            "HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\nno",
             "HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\nhello",
             "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
         ] {

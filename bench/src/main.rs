@@ -5,12 +5,23 @@
 
 mod aggregator;
 mod fleet;
+mod formats;
 mod http;
+mod ingest;
+mod material;
 mod overhead;
+mod own_frames;
+mod own_store;
+mod peers;
 mod process;
 mod progress;
+mod query;
+mod record;
 mod report;
+mod scrape;
+mod store;
 mod usage;
+mod wire;
 
 use std::process::ExitCode;
 
@@ -35,6 +46,8 @@ struct Arguments {
 enum Command {
     #[command(flatten)]
     Measure(Measure),
+    /// Records this host, for the benchmarks to replay.
+    Record(record::Arguments),
     /// The agent on a node that is made up; `overhead` starts it.
     #[command(name = overhead::STAND_IN, hide = true)]
     AgentWithFakes(overhead::telco::stand_in::Arguments),
@@ -50,6 +63,16 @@ enum Measure {
     Fleet(fleet::Arguments),
     /// What an agent costs its node: the real one beside node_exporter.
     Overhead(overhead::Arguments),
+    /// What a sample costs on the wire: Sextant's frames beside OTLP, remote write and scrapes.
+    Wire(wire::Arguments),
+    /// What a sample takes on disk: Sextant's store beside Prometheus and VictoriaMetrics.
+    Store(store::Arguments),
+    /// What a core takes in: Sextant with detectors beside Prometheus and VictoriaMetrics.
+    Ingest(ingest::Arguments),
+    /// How long questions take, and what they cost: Sextant beside both.
+    Query(query::Arguments),
+    /// What it takes to expose half a million series: Sextant beside both.
+    Scrape(scrape::Arguments),
 }
 
 #[expect(clippy::print_stdout, clippy::print_stderr, reason = "what a person has asked for")]
@@ -57,6 +80,7 @@ fn main() -> ExitCode {
     let Arguments { json, command } = Arguments::parse();
     let outcome = match command {
         Command::Measure(measure) => run(measure).map(Some),
+        Command::Record(arguments) => record::run(&arguments).map(|()| None),
         Command::AgentWithFakes(arguments) => {
             overhead::telco::stand_in::run(&arguments).map(|()| None)
         }
@@ -96,6 +120,11 @@ fn run(measure: Measure) -> anyhow::Result<(Report, Option<String>)> {
                 Measure::Overhead(arguments) => {
                     Ok((Box::pin(overhead::run(arguments)).await?, None))
                 }
+                Measure::Ingest(arguments) => Ok((Box::pin(ingest::run(arguments)).await?, None)),
+                Measure::Query(arguments) => Ok((Box::pin(query::run(arguments)).await?, None)),
+                Measure::Scrape(arguments) => Ok((Box::pin(scrape::run(arguments)).await?, None)),
+                Measure::Store(arguments) => Ok((Box::pin(store::run(arguments)).await?, None)),
+                Measure::Wire(arguments) => Ok((wire::run(&arguments)?, None)),
             }
         };
         let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;

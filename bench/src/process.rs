@@ -3,6 +3,7 @@
 
 use std::ffi::OsStr;
 use std::fs::File;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -155,6 +156,47 @@ pub(crate) fn own(name: &str, given: Option<&Path>) -> anyhow::Result<PathBuf> {
         bail!("no {} there: build it with `cargo build --release -p {name}`", path.display());
     }
     Ok(path)
+}
+
+/// A program of $PATH.
+pub(crate) fn in_path(name: &str) -> Option<PathBuf> {
+    let dirs = std::env::var_os("PATH")?;
+    std::env::split_paths(&dirs).map(|dir| dir.join(name)).find(|file| file.is_file())
+}
+
+/// Bytes on disk of a file.
+pub(crate) fn file_bytes(metadata: &std::fs::Metadata) -> u64 {
+    /// What the kernel counts blocks in, whatever the file system's are.
+    const BLOCK: u64 = 512;
+    metadata.blocks() * BLOCK
+}
+
+/// Bytes on disk of a directory's files: what is allocated, not what a sparse file spans.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn disk_bytes(dir: &Path) -> anyhow::Result<u64> {
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(dir).with_context(|| dir.display().to_string())? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        bytes += if metadata.is_dir() { disk_bytes(&entry.path())? } else { file_bytes(&metadata) };
+    }
+    Ok(bytes)
+}
+
+/// What a program that ends by itself says when it is run.
+///
+/// # Errors
+/// When it cannot be started or fails; with what it has said.
+pub(crate) fn output(program: &Path, arguments: &[&str]) -> anyhow::Result<String> {
+    let output = command(program).args(arguments).stdin(Stdio::null()).output();
+    let output = output.with_context(|| format!("start {}", program.display()))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("{} ends with {}: {}", program.display(), output.status, said.trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 /// What a program prints when it is asked for its version.

@@ -17,17 +17,82 @@ pub(crate) struct Report {
     /// What was measured took so long, without preparation and checks.
     pub(crate) seconds: f64,
     pub(crate) rows: Vec<Row>,
+    /// How far the figures are from what Sextant is to be.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) goals: Vec<Goal>,
     /// What a reader of the figures must know.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     pub(crate) notes: &'static [&'static str],
 }
 
 /// One system's figures.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 pub(crate) struct Row {
+    /// What was done, where a benchmark does several things.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) case: Option<String>,
     /// Name and version, name first.
     pub(crate) system: String,
+    /// Why a system has no figures.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) absent: Option<String>,
     pub(crate) figures: Figures,
+}
+
+impl Row {
+    /// Figures of a system in a case.
+    pub(crate) fn of(case: &str, system: impl Into<String>, figures: Figures) -> Self {
+        Self { case: Some(case.into()), system: system.into(), absent: None, figures }
+    }
+
+    /// A system that could not be measured.
+    pub(crate) fn absent(system: impl Into<String>, why: impl Into<String>) -> Self {
+        Self { system: system.into(), absent: Some(why.into()), ..Self::default() }
+    }
+}
+
+/// A figure, or what one is to another, and the bound that it is to keep. A bound is no test: CPU
+/// time depends on the machine.
+#[derive(Debug, Serialize)]
+pub(crate) struct Goal {
+    pub(crate) what: String,
+    pub(crate) value: f64,
+    /// Lower is better.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) at_most: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) at_least: Option<f64>,
+}
+
+impl Goal {
+    /// A goal whose value must not be above the bound; none without a value.
+    pub(crate) fn at_most(what: impl Into<String>, bound: f64, value: Option<f64>) -> Option<Self> {
+        let what = what.into();
+        value.map(|value| Self { what, value, at_most: Some(bound), at_least: None })
+    }
+
+    /// As [`Goal::at_most`], not below.
+    pub(crate) fn at_least(
+        what: impl Into<String>,
+        bound: f64,
+        value: Option<f64>,
+    ) -> Option<Self> {
+        let what = what.into();
+        value.map(|value| Self { what, value, at_most: None, at_least: Some(bound) })
+    }
+
+    fn line(&self) -> String {
+        let Self { what, value, .. } = self;
+        let (bound, met) = match (self.at_most, self.at_least) {
+            (Some(most), _) => (format!("at most {}", number(most)), *value <= most),
+            (None, least) => {
+                let least = least.unwrap_or_default();
+                (format!("at least {}", number(least)), *value >= least)
+            }
+        };
+        let met = if met { "met" } else { "missed" };
+        format!("goal: {what}: {bound}, is {}: {met}\n", number(*value))
+    }
 }
 
 /// Figures by name, in the order in which they were set.
@@ -48,7 +113,8 @@ impl Figures {
         self.set(name, value as f64)
     }
 
-    fn get(&self, name: &str) -> Option<f64> {
+    /// A figure.
+    pub(crate) fn get(&self, name: &str) -> Option<f64> {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| *value)
     }
 }
@@ -83,29 +149,85 @@ impl Report {
         serde_json::to_string(self).expect("strings and numbers are JSON")
     }
 
-    /// For people: a line for each figure, a column for each system, and where there are two
-    /// what the first is to the second.
+    /// A figure of the first row of a case whose system's name begins so.
+    pub(crate) fn figure(rows: &[Row], case: &str, system: &str, name: &str) -> Option<f64> {
+        let row = rows.iter().find(|row| {
+            row.case.as_deref().unwrap_or_default() == case && row.system.starts_with(system)
+        });
+        row?.figures.get(name)
+    }
+
+    /// For people: for each case a line for each figure and a column for each system. Of two
+    /// systems there is what the first is to the second; of more, each says what it is to the
+    /// first.
     pub(crate) fn table(&self) -> String {
-        let ratio = self.rows.len() == 2;
-        let mut header = vec![format!("{}, {:.1} s", self.bench, self.seconds)];
-        header.extend(self.rows.iter().map(|row| row.system.clone()));
-        if ratio {
-            header.push("ratio".into());
-        }
-        let mut lines = vec![header];
-        let mut seen = BTreeSet::new();
-        let names = self.rows.iter().flat_map(|row| &row.figures.0).map(|(name, _)| name);
-        for name in names.filter(|name| seen.insert(name.as_str())) {
-            let values: Vec<_> = self.rows.iter().map(|row| row.figures.get(name)).collect();
-            let mut line = vec![name.clone()];
-            line.extend(values.iter().map(|value| value.map_or_else(String::new, number)));
-            if let (true, [Some(own), Some(peer)]) = (ratio, values.as_slice()) {
-                line.push(if *peer == 0.0 { String::new() } else { format!("{:.2}", own / peer) });
+        let mut cases: Vec<&Option<String>> = Vec::new();
+        let present = self.rows.iter().filter(|row| row.absent.is_none());
+        for row in present.clone() {
+            if !cases.contains(&&row.case) {
+                cases.push(&row.case);
             }
-            lines.push(line);
         }
-        let notes = self.notes.iter().map(|note| format!("note: {note}\n"));
-        align(&lines) + &notes.collect::<String>()
+        let mut out = String::new();
+        for case in cases {
+            let rows: Vec<_> = present.clone().filter(|row| row.case == *case).collect();
+            let head = match case {
+                None => format!("{}, {:.1} s", self.bench, self.seconds),
+                Some(case) => format!("{}, {case}", self.bench),
+            };
+            out += if out.is_empty() { "" } else { "\n" };
+            out += &columns(head, &rows);
+        }
+        if self.rows.iter().any(|row| row.case.is_some()) {
+            out += &format!("\n{:.1} s\n", self.seconds);
+        }
+        let absent = self.rows.iter().filter_map(|row| Some((&row.system, row.absent.as_ref()?)));
+        out += &absent.map(|(system, why)| format!("{system}: {why}\n")).collect::<String>();
+        out += &self.goals.iter().map(Goal::line).collect::<String>();
+        out + &self.notes.iter().map(|note| format!("note: {note}\n")).collect::<String>()
+    }
+}
+
+fn columns(head: String, rows: &[&Row]) -> String {
+    let ratio = rows.len() == 2;
+    let mut header = vec![head];
+    header.extend(rows.iter().map(|row| row.system.clone()));
+    if ratio {
+        header.push("ratio".into());
+    }
+    let mut lines = vec![header];
+    let mut seen = BTreeSet::new();
+    let names = rows.iter().flat_map(|row| &row.figures.0).map(|(name, _)| name);
+    for name in names.filter(|name| seen.insert(name.as_str())) {
+        let values: Vec<_> = rows.iter().map(|row| row.figures.get(name)).collect();
+        let mut line = vec![name.clone()];
+        let own = values.first().copied().flatten().filter(|own| *own > 0.0 && !ratio);
+        line.extend(values.iter().enumerate().map(|(index, value)| match (value, own) {
+            (None, _) => String::new(),
+            (Some(value), Some(own)) if index > 0 && !is_count(name) => {
+                format!("{} ({}x)", number(*value), figures_of(value / own))
+            }
+            (Some(value), _) => number(*value),
+        }));
+        if let (true, [Some(own), Some(peer)]) = (ratio, values.as_slice()) {
+            line.push(if *peer == 0.0 { String::new() } else { format!("{:.2}", own / peer) });
+        }
+        lines.push(line);
+    }
+    align(&lines)
+}
+
+/// Whether a figure says what was measured, not how it went.
+fn is_count(name: &str) -> bool {
+    matches!(name, "samples" | "series" | "points" | "nodes")
+}
+
+/// A ratio: two decimals below ten, one below a hundred.
+fn figures_of(ratio: f64) -> String {
+    match ratio {
+        ratio if ratio < 10.0 => format!("{ratio:.2}"),
+        ratio if ratio < 100.0 => format!("{ratio:.1}"),
+        ratio => format!("{ratio:.0}"),
     }
 }
 
@@ -165,9 +287,10 @@ mod tests {
             bench: "overhead",
             seconds: 60.0,
             rows: vec![
-                Row { system: "sextant-agent 1.0.0".into(), figures: own },
-                Row { system: "node_exporter 1.5.0".into(), figures: peer },
+                Row { system: "sextant-agent 1.0.0".into(), figures: own, ..Row::default() },
+                Row { system: "node_exporter 1.5.0".into(), figures: peer, ..Row::default() },
             ],
+            goals: Vec::new(),
             notes: &[],
         }
     }
@@ -198,6 +321,42 @@ scrapes                                                     6
         one.notes = &["simulated"];
         assert!(one.table().ends_with("\nnote: simulated\n"));
         assert!(one.json().ends_with(r#"}}],"notes":["simulated"]}"#));
+    }
+
+    #[test]
+    fn cases_have_a_table_each_and_peers_say_what_they_are_to_the_first() {
+        let row = |case, system: &str, bytes| {
+            let mut figures = Figures::default();
+            figures.set("bytes_per_sample", bytes);
+            Row::of(case, system, figures)
+        };
+        let rows = vec![
+            row("a", "own", 2.0),
+            row("a", "peer", 3.0),
+            row("a", "other", 60.0),
+            row("b", "own", 1.0),
+            Row::absent("third", "not installed"),
+        ];
+        let value = Report::figure(&rows, "a", "own", "bytes_per_sample");
+        let goals = [Goal::at_most("bytes", 1.6, value), Goal::at_least("x", 5.0, None)];
+        let goals = goals.into_iter().flatten().collect();
+        let report = Report { bench: "wire", seconds: 1.0, rows, goals, notes: &["so"] };
+        let expected = "\
+wire, a           own       peer      other
+bytes_per_sample    2  3 (1.50x)  60 (30.0x)
+
+wire, b           own
+bytes_per_sample    1
+
+1.0 s
+third: not installed
+goal: bytes: at most 1.6, is 2: missed
+note: so
+";
+        let text = report.table();
+        assert_eq!(text.replace("       other", "      other"), expected, "{text}");
+        assert!(report.json().contains(r#""case":"b","system":"own","figures""#));
+        assert!(report.json().contains(r#""absent":"not installed""#), "{}", report.json());
     }
 
     #[test]

@@ -14,6 +14,13 @@ use tokio_util::task::TaskTracker;
 /// How often memory is read.
 const EVERY: Duration = Duration::from_millis(100);
 
+/// CPU time that this thread has used.
+pub(crate) fn thread_cpu_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    let nanos = u32::try_from(time.tv_nsec).unwrap_or_default();
+    Duration::new(time.tv_sec.unsigned_abs(), nanos)
+}
+
 /// CPU time that a process has used since its start, in user and system mode.
 ///
 /// # Errors

@@ -108,7 +108,16 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<(Report, Option<
     let bad = (lost + duplicated + wrong > 0)
         .then(|| format!("{lost} samples lost, {duplicated} duplicated, {wrong} wrong"));
     let seconds = load.took.as_secs_f64();
-    Ok((Report { bench: "fleet", seconds, rows: vec![Row { system, figures }], notes: &[] }, bad))
+    Ok((
+        Report {
+            bench: "fleet",
+            seconds,
+            rows: vec![Row { system, figures, ..Row::default() }],
+            goals: Vec::new(),
+            notes: &[],
+        },
+        bad,
+    ))
 }
 
 /// What the aggregator has taken in beyond what was sent. An answer has one sample for a series

@@ -94,7 +94,13 @@ pub(super) async fn run(number: u32, arguments: &Arguments) -> anyhow::Result<Re
         .count("allocations_per_steady_fast_tick", allocations)
         .set("nvml_calls_per_gpu_and_minute", rate(per_gpu) * 60.0 / f64::from(number))
         .set("nvml_percent_of_core", rate(|stats| stats.nanos) / 1e7);
-    Ok(Report { bench: "overhead", seconds, rows: vec![Row { system, figures: own }], notes: &[] })
+    Ok(Report {
+        bench: "overhead",
+        seconds,
+        rows: vec![Row { system, figures: own, ..Row::default() }],
+        goals: Vec::new(),
+        notes: &[],
+    })
 }
 
 /// GPUs of a training job.

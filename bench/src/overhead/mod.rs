@@ -160,9 +160,11 @@ async fn run_host(arguments: &Arguments) -> anyhow::Result<Report> {
     durations(&collected, &mut own);
     let mut its = figures(&peer_used, peer_samples, rounds, seconds);
     its.set("scraped_bytes_per_sample", bytes as f64 / peer_samples as f64);
-    let rows =
-        vec![Row { system: agent_system, figures: own }, Row { system: peer_system, figures: its }];
-    Ok(Report { bench: "overhead", seconds, rows, notes: &[] })
+    let rows = vec![
+        Row { system: agent_system, figures: own, ..Row::default() },
+        Row { system: peer_system, figures: its, ..Row::default() },
+    ];
+    Ok(Report { bench: "overhead", seconds, rows, goals: Vec::new(), notes: &[] })
 }
 
 /// Where the benchmark is: the next tick of the agent.
