@@ -11,6 +11,8 @@ use sextant_proto::logging::LogConfig;
 use crate::auth::AuthConfig;
 use crate::detect::DetectConfig;
 use crate::projection::ExpositionConfig;
+use crate::remedy::KnowledgeConfig;
+use crate::remedy::wording::WordingConfig;
 use crate::writer::WriterConfig;
 
 /// Everything that can be configured.
@@ -27,6 +29,8 @@ pub struct Config {
     pub pipeline: PipelineConfig,
     pub detect: DetectConfig,
     pub exposition: ExpositionConfig,
+    pub knowledge: KnowledgeConfig,
+    pub wording: WordingConfig,
     pub log: LogConfig,
 }
 
@@ -42,6 +46,8 @@ impl Default for Config {
             pipeline: PipelineConfig::default(),
             detect: DetectConfig::default(),
             exposition: ExpositionConfig::default(),
+            knowledge: KnowledgeConfig::default(),
+            wording: WordingConfig::default(),
             log: LogConfig::default(),
         }
     }
@@ -176,6 +182,11 @@ impl Config {
         self.detect
             .check()
             .map_err(|e| ConfigError::Value { key: "detect", what: e.to_string() })?;
+        crate::remedy::load_runbooks(&self.knowledge, &self.detect)
+            .map_err(|e| ConfigError::Value { key: "knowledge", what: sextant_proto::chain::chain(&e) })?;
+        self.wording
+            .check()
+            .map_err(|e| ConfigError::Value { key: "wording", what: e.to_string() })?;
         let log = sextant_proto::logging::check(&self.log);
         log.map_err(|e| ConfigError::Value { key: "log", what: e.to_string() })
     }

@@ -9,6 +9,7 @@
 //! | [`detect`], [`episode`] | findings, and the anomalies made of them |
 //! | [`writer`], [`storage`] | the one thread that writes, and what it writes to |
 //! | [`query`], [`selector`], [`hub`] | the questions, and what happens as it happens |
+//! | [`remedy`] | what an error means, and what to do |
 //! | [`api`], [`exposition`], [`auth`] | gRPC, HTTP and who may use them |
 //! | [`projection`] | the names that other tools made standard |
 //! | [`cli`] | the terminal commands |
@@ -33,6 +34,7 @@ pub mod pipeline;
 pub mod process;
 pub mod projection;
 pub mod query;
+pub mod remedy;
 pub mod selector;
 pub mod series;
 pub mod stats;

@@ -27,6 +27,7 @@ use tracing::{info, warn};
 use self::clock::Clock;
 use self::grpc::Services;
 use self::tls::TlsListener;
+use crate::api::advice::AdviceService;
 use crate::api::grpc::QueryService;
 use crate::api::http::{Http, router};
 use crate::auth::Authority;
@@ -41,6 +42,7 @@ use crate::nodes::Nodes;
 use crate::pipeline::{self, EventIds, Shards, Shared};
 use crate::projection::Projections;
 use crate::query::Queries;
+use crate::remedy::Remedies;
 use crate::series::NodeId;
 use crate::stats::Stats;
 use crate::storage::{Inventory, SqliteStore, Store};
@@ -65,6 +67,7 @@ struct Parts {
     shared: Shared,
     shards: Shards,
     queries: Queries,
+    remedies: Remedies,
     health: Arc<Health>,
     writer: WriterHandle,
     abandon: CancellationToken,
@@ -134,7 +137,8 @@ impl App {
             stop: stop.clone(),
         };
         let (reporter, grpc_health) = tonic_health::server::health_reporter();
-        let services = Services { health: grpc_health, ingest, query };
+        let advice = AdviceService { remedies: parts.remedies.clone() };
+        let services = Services { health: grpc_health, ingest, query, advice };
         let server = grpc::serve(&config.tls, &authority, services, listener, stop.clone())?;
         let grpc_task = tasks.spawn(server);
         let pages = Http {
@@ -220,7 +224,18 @@ impl Parts {
             hub: shared.hub.clone(),
             stats,
         };
-        Ok(Self { shared, shards, queries, health, writer, abandon, shard_threads, writer_thread })
+        let remedies = Remedies::new(config, queries.clone()).context("remedies")?;
+        Ok(Self {
+            shared,
+            shards,
+            queries,
+            remedies,
+            health,
+            writer,
+            abandon,
+            shard_threads,
+            writer_thread,
+        })
     }
 
     /// Ends the shards, then the writer, when the last sender of each has gone.

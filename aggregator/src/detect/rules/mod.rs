@@ -103,6 +103,11 @@ impl Rules {
         Ok(Self::new(spec::load(&files)?))
     }
 
+    /// The names of all rules, one for each case of those that have cases.
+    pub fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.book.names()
+    }
+
     fn new(book: Book) -> Self {
         let mut by_metric: FxHashMap<String, Vec<u16>> = FxHashMap::default();
         for (number, rule) in (0_u16..).zip(&book.rules) {

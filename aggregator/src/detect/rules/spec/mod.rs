@@ -43,7 +43,7 @@ impl Book {
         report.info_metric.as_deref().or_else(|| self.info.get(entity).map(String::as_str))
     }
 
-    fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+    pub(super) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
         let samples = self.rules.iter().map(|r| &r.report.name);
         samples.chain(self.events.iter().map(|r| &r.report.name))
     }

@@ -1,0 +1,1 @@
+pub(super) const BUILTIN: [(&str, &str); 0] = [];
