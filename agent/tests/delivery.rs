@@ -6,9 +6,10 @@
 mod fake;
 
 use std::collections::HashSet;
+use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,7 +20,9 @@ use sextant_agent::collectors::{CollectError, Collector};
 use sextant_agent::config::Config;
 use sextant_agent::sample::{Batch, Metric};
 use sextant_agent::spool::{Spool, SpoolConfig};
-use sextant_agent::uplink::{Introduction, Uplink, UplinkConfig, UplinkStats};
+use sextant_agent::uplink::{
+    Introduction, Resolve, Resolved, System, Uplink, UplinkConfig, UplinkStats,
+};
 use sextant_proto::frame::Encoder;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -73,6 +76,15 @@ struct Sender {
 
 impl Sender {
     fn start(spool: Spool, endpoint: String, edit: impl FnOnce(&mut UplinkConfig)) -> Self {
+        Self::start_with(spool, endpoint, Arc::new(System), edit)
+    }
+
+    fn start_with(
+        spool: Spool,
+        endpoint: String,
+        resolver: Arc<dyn Resolve>,
+        edit: impl FnOnce(&mut UplinkConfig),
+    ) -> Self {
         let mut config = UplinkConfig { endpoint, ..UplinkConfig::default() };
         edit(&mut config);
         let who = Introduction {
@@ -83,7 +95,8 @@ impl Sender {
             ..Introduction::default()
         };
         let (spool, stats) = (Arc::new(spool), Arc::<UplinkStats>::default());
-        let uplink = Uplink::new(config, who, Arc::clone(&spool), Arc::clone(&stats));
+        let uplink = Uplink::new(config, who, Arc::clone(&spool), Arc::clone(&stats))
+            .with_resolver(resolver);
         let cancel = CancellationToken::new();
         let tasks = TaskTracker::new();
         tasks.spawn(uplink.run(cancel.clone()));
@@ -351,4 +364,65 @@ async fn stopping_agent_leaves_on_disk_what_it_cannot_send() {
     let enough = fake.until("the first frames", |log| log.stored.len() as u64 >= left);
     assert_eq!(app.run(enough).await.unwrap(), Stopped::Drained);
     assert_eq!(fake.log().violations, Vec::<String>::new());
+}
+
+/// The addresses behind the name, as long as the test says so.
+#[derive(Clone, Default)]
+struct Names(Arc<Mutex<Vec<SocketAddr>>>);
+
+impl Resolve for Names {
+    fn resolve(&self, _: &str, _: u16) -> Resolved<'_> {
+        let addresses = self.0.lock().unwrap().clone();
+        Box::pin(async move { Ok(addresses) })
+    }
+}
+
+#[tokio::test]
+async fn what_one_aggregator_has_stored_goes_to_no_other() {
+    let (first, second) = (Fake::default(), Fake::default());
+    first.manners().silent = true;
+    let server = first.listen("127.0.0.1:0");
+    let names = Names(Arc::new(Mutex::new(vec![server.address])));
+    let mut source = Source::new();
+    let endpoint = "http://aggregator.test:1".into();
+    let sender = Sender::start_with(memory(), endpoint, Arc::new(names.clone()), |_| ());
+    source.push(&sender.spool, 20);
+    first.until("all is stored", |log| log.stored.len() == 20).await;
+    assert_eq!(sender.stats.acked.load(SeqCst), 0);
+
+    // It comes back elsewhere, among others that are more than likely to be ranked higher.
+    first.manners().silent = false;
+    let others: Vec<_> = (10..16).map(|n| second.listen(&format!("127.0.0.{n}:0"))).collect();
+    let moved = first.listen("127.0.0.3:0");
+    *names.0.lock().unwrap() =
+        others.iter().chain([&moved]).map(|listening| listening.address).collect();
+    server.stop().await;
+    source.push(&sender.spool, 20);
+    sender.spool.drained().await;
+    assert!(first.log().positions == 1 && second.log().positions == others.len());
+    assert_eq!(second.log().hellos.len(), 1);
+    let both = [first.log().values(), second.log().values()].concat();
+    assert_eq!(both, source.expected());
+    assert_eq!((sender.stats.moves.load(SeqCst), sender.stats.in_doubt.load(SeqCst)), (1, 0));
+    sender.stop().await;
+}
+
+#[tokio::test]
+async fn frames_that_a_lost_aggregator_may_have_are_counted_as_in_doubt() {
+    let (first, second) = (Fake::default(), Fake::default());
+    first.manners().silent = true;
+    let server = first.listen("127.0.0.1:0");
+    let names = Names(Arc::new(Mutex::new(vec![server.address])));
+    let mut source = Source::new();
+    let endpoint = "http://aggregator.test:1".into();
+    let sender = Sender::start_with(memory(), endpoint, Arc::new(names.clone()), |_| ());
+    source.push(&sender.spool, 20);
+    first.until("all is stored", |log| log.stored.len() == 20).await;
+    let others: Vec<_> = (10..12).map(|n| second.listen(&format!("127.0.0.{n}:0"))).collect();
+    *names.0.lock().unwrap() = others.iter().map(|other| other.address).collect();
+    server.stop().await;
+    sender.spool.drained().await;
+    assert_all_arrived(&second.log(), &source);
+    assert_eq!(sender.stats.in_doubt.load(SeqCst), 20);
+    sender.stop().await;
 }

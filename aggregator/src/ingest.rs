@@ -8,10 +8,10 @@ use sextant_proto::layout;
 use sextant_proto::limits;
 use sextant_proto::v1::telemetry_ingest_server::TelemetryIngest;
 use sextant_proto::v1::{
-    Ack, Event, Hello, HelloAck, Label, LayoutRecord, PushRequest, PushResponse, Refused, Severity,
-    push_request, push_response,
+    Ack, Event, Hello, HelloAck, Label, LayoutRecord, PositionRequest, PositionResponse,
+    PushRequest, PushResponse, Refused, Severity, push_request, push_response,
 };
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -29,6 +29,10 @@ const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
 /// Responses that wait for an agent that does not read them. Full: acks wait, which costs only
 /// the agent; refusals beyond it are not sent, only counted.
 const RESPONSES: usize = 64;
+/// How long an agent that asks for its position waits for what is on its way to the disk.
+const POSITION_TIMEOUT: Duration = Duration::from_secs(10);
+/// How often a session that was told to end is looked after.
+const SESSION_POLL: Duration = Duration::from_millis(5);
 /// A clock that is off by more is worth an event.
 const SKEW_EVENT_MS: i64 = 5_000;
 
@@ -58,9 +62,44 @@ impl TelemetryIngest for Ingest {
         self.tasks.spawn(session);
         Ok(Response::new(ReceiverStream::new(stream)))
     }
+
+    async fn position(
+        &self,
+        request: Request<PositionRequest>,
+    ) -> Result<Response<PositionResponse>, Status> {
+        let principal = request.extensions().get::<Principal>().cloned();
+        let principal = principal.ok_or_else(|| Status::internal("no principal"))?;
+        let asked = request.into_inner();
+        may_speak_for(&principal, &asked.node)?;
+        let found = tokio::time::timeout(POSITION_TIMEOUT, self.settled_position(&asked)).await;
+        let committed_seq = found.map_err(|_| {
+            Status::unavailable("what came of the spool is not stored yet: ask again")
+        })??;
+        Ok(Response::new(PositionResponse { committed_seq }))
+    }
 }
 
 impl Ingest {
+    /// What is on disk of a spool, when nothing of it is on its way any more.
+    async fn settled_position(&self, asked: &PositionRequest) -> Result<u64, Status> {
+        let PositionRequest { cluster, node, spool_id } = asked;
+        let Some((node, spool)) = self.shared.nodes.find_spool(cluster, node, spool_id) else {
+            return Ok(0);
+        };
+        while node.end_session(spool_id) {
+            tokio::time::sleep(SESSION_POLL).await;
+        }
+        let (done, settled) = oneshot::channel();
+        let stopping = || Status::unavailable("aggregator is stopping");
+        if !self.shards.send(node.key.id, Job::Settled(done)).await {
+            return Err(stopping());
+        }
+        settled.await.map_err(|_| stopping())?;
+        let mut committed = spool.committed();
+        let stored = committed.wait_for(|seq| *seq >= spool.applied()).await;
+        stored.map(|seq| *seq).map_err(|_| stopping())
+    }
+
     async fn session(
         self,
         principal: Principal,
@@ -124,10 +163,7 @@ impl Ingest {
             return Err(Status::invalid_argument("the first message is not a hello"));
         };
         check_hello(&hello).map_err(Status::invalid_argument)?;
-        if principal.node.as_deref().is_some_and(|own| own != hello.node) {
-            let text = format!("{} may not speak for node {}", principal.name, hello.node);
-            return Err(Status::permission_denied(text));
-        }
+        may_speak_for(principal, &hello.node)?;
         let now = clock::now_ms();
         let welcome = self.shared.nodes.welcome(&hello, now, end);
         let welcome = welcome.map_err(|claimed| Status::already_exists(claimed.to_string()))?;
@@ -257,6 +293,14 @@ async fn acknowledge(
     }
     end.cancel();
     drop(responses.try_send(Err(Status::unavailable("the stream is over: connect again"))));
+}
+
+fn may_speak_for(principal: &Principal, node: &str) -> Result<(), Status> {
+    if principal.node.as_deref().is_some_and(|own| own != node) {
+        let text = format!("{} may not speak for node {node}", principal.name);
+        return Err(Status::permission_denied(text));
+    }
+    Ok(())
 }
 
 fn check_hello(hello: &Hello) -> Result<(), String> {

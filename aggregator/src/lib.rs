@@ -8,6 +8,7 @@
 //! | [`catalog`], [`head`], [`series`] | which series there are, and their newest samples |
 //! | [`detect`], [`episode`] | findings, and the anomalies made of them |
 //! | [`writer`], [`storage`] | the one thread that writes, and what it writes to |
+//! | [`rehearsal`] | rules tried out on what is stored |
 //! | [`query`], [`selector`], [`hub`] | the questions, and what happens as it happens |
 //! | [`remedy`] | what an error means, and what to do |
 //! | [`api`], [`exposition`], [`auth`] | gRPC, HTTP and who may use them |
@@ -34,6 +35,7 @@ pub mod pipeline;
 pub mod process;
 pub mod projection;
 pub mod query;
+pub mod rehearsal;
 pub mod remedy;
 pub mod selector;
 pub mod series;

@@ -52,6 +52,12 @@ impl Spool {
     pub fn apply(&self, seq: u64) -> bool {
         seq > self.applied.fetch_max(seq, Ordering::Relaxed)
     }
+
+    /// Last seq that a shard took.
+    #[must_use]
+    pub fn applied(&self) -> u64 {
+        self.applied.load(Ordering::Relaxed)
+    }
 }
 
 /// A node and who speaks for it.
@@ -74,6 +80,18 @@ impl Node {
     #[must_use]
     pub fn is_connected(&self) -> bool {
         self.session.lock().is_some()
+    }
+
+    /// Ends the stream of a spool, if that is the one that speaks for the node. False when there
+    /// is none of it (any more).
+    #[must_use]
+    pub fn end_session(&self, spool_id: &str) -> bool {
+        let session = self.session.lock();
+        let own = session.as_ref().filter(|(spool, ..)| spool == spool_id);
+        if let Some((_, _, end)) = own {
+            end.cancel();
+        }
+        own.is_some()
     }
 
     /// A frame arrived.
@@ -229,6 +247,20 @@ impl Nodes {
     #[must_use]
     pub fn get(&self, id: NodeId) -> Option<Arc<Node>> {
         self.inner.lock().nodes.get(&id).cloned()
+    }
+
+    /// A node and one of its spools, by their names.
+    #[must_use]
+    pub fn find_spool(
+        &self,
+        cluster: &str,
+        node: &str,
+        spool_id: &str,
+    ) -> Option<(Arc<Node>, Arc<Spool>)> {
+        let inner = self.inner.lock();
+        let id = *inner.by_name.get(&(cluster.to_owned(), node.to_owned()))?;
+        let spool = inner.by_spool.get(&(id, spool_id.to_owned()))?;
+        Some((Arc::clone(inner.nodes.get(&id)?), Arc::clone(inner.spools.get(spool)?)))
     }
 
     /// A spool by its number.

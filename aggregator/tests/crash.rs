@@ -1,57 +1,14 @@
 //! The real binaries, killed without warning in the middle of load.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod daemon;
 mod support;
 
-use std::io::{BufRead as _, BufReader};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use daemon::Daemon;
 use sextant_proto::v1::query_client::QueryClient;
 use support::{Agent, all, hello, now_ms, test_layout};
-
-/// A running aggregator binary, killed when it goes.
-struct Daemon {
-    child: Child,
-    grpc: String,
-}
-
-impl Daemon {
-    /// Starts it on the directory and a port of its choice, which its log tells.
-    fn start(dir: &Path) -> Self {
-        let config = dir.join("aggregator.toml");
-        let text = format!(
-            "data_dir = {:?}\n[listen]\ngrpc = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\n[log]\nformat = \"json\"\n",
-            dir.join("data")
-        );
-        std::fs::write(&config, text).unwrap();
-        #[expect(clippy::disallowed_methods, reason = "the real binary is under test")]
-        let mut command = Command::new(env!("CARGO_BIN_EXE_sextant-aggregator"));
-        let child = command.arg("--config").arg(&config).stderr(Stdio::piped()).spawn();
-        let mut child = child.expect("the binary starts");
-        let mut log = BufReader::new(child.stderr.take().unwrap()).lines();
-        let ready = log.find(|line| line.as_ref().is_ok_and(|l| l.contains("aggregator is ready")));
-        let ready = ready.expect("it becomes ready").unwrap();
-        let ready: serde_json::Value = serde_json::from_str(&ready).unwrap();
-        let grpc = format!("http://{}", ready["grpc"].as_str().unwrap());
-        // Whoever does not read the pipe stops the writer.
-        std::thread::spawn(move || log.for_each(drop));
-        Self { child, grpc }
-    }
-
-    fn kill(mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        drop(self.child.kill());
-        drop(self.child.wait());
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_aggregator_has_all_that_it_acknowledged_once() {
@@ -61,7 +18,7 @@ async fn killed_aggregator_has_all_that_it_acknowledged_once() {
     let tick = |seq: u64| start + i64::try_from(seq).unwrap() * 100;
     let (mut acked, mut sent) = (0, 0);
     for round in 0u64..6 {
-        let daemon = Daemon::start(dir.path());
+        let daemon = Daemon::start(dir.path(), "127.0.0.1");
         let mut agent = Agent::connect(&daemon.grpc, hello("a", "s")).await.unwrap();
         assert!(agent.hello_ack >= acked, "round {round}: {} of {acked} acked", agent.hello_ack);
         agent.layout(&layout).await;
@@ -76,7 +33,7 @@ async fn killed_aggregator_has_all_that_it_acknowledged_once() {
         agent.acked(acked).await;
         daemon.kill();
     }
-    let daemon = Daemon::start(dir.path());
+    let daemon = Daemon::start(dir.path(), "127.0.0.1");
     let mut agent = Agent::connect(&daemon.grpc, hello("a", "s")).await.unwrap();
     agent.layout(&layout).await;
     for seq in agent.hello_ack + 1..=sent {
@@ -99,7 +56,7 @@ async fn killed_aggregator_has_all_that_it_acknowledged_once() {
 async fn terminated_aggregator_stores_what_it_took_and_exits_cleanly() {
     let dir = tempfile::tempdir().unwrap();
     let layout = test_layout(5);
-    let mut daemon = Daemon::start(dir.path());
+    let mut daemon = Daemon::start(dir.path(), "127.0.0.1");
     let mut agent = Agent::connect(&daemon.grpc, hello("a", "s")).await.unwrap();
     agent.layout(&layout).await;
     let now = now_ms();
@@ -120,7 +77,7 @@ async fn terminated_aggregator_stores_what_it_took_and_exits_cleanly() {
     };
     assert!(status.success(), "{status}");
     // Only what it had read from the stream counts; all of that is there, in order, once.
-    let daemon = Daemon::start(dir.path());
+    let daemon = Daemon::start(dir.path(), "127.0.0.1");
     let again = Agent::connect(&daemon.grpc, hello("a", "s")).await.unwrap();
     let channel = tonic::transport::Channel::from_shared(daemon.grpc.clone()).unwrap();
     let mut client = QueryClient::new(channel.connect().await.unwrap());

@@ -1,6 +1,7 @@
 //! A channel to an aggregator, with TLS and a bearer token when they are configured. Certificate
 //! and token files are read again at every connect, so that rotated ones are picked up.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::service::Interceptor;
 use tonic::service::interceptor::InterceptedService;
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity, Uri};
 use tonic::{Request, Status};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -103,18 +104,43 @@ impl ClientConfig {
     /// # Errors
     /// [`ConnectError`] names the file or endpoint.
     pub async fn connect(&self) -> Result<AuthorizedChannel, ConnectError> {
+        self.connect_at(None).await
+    }
+
+    /// Connects to one address of the endpoint's host; certificates and requests still name the
+    /// host.
+    ///
+    /// # Errors
+    /// As [`ClientConfig::connect`].
+    pub async fn connect_at(
+        &self,
+        address: Option<SocketAddr>,
+    ) -> Result<AuthorizedChannel, ConnectError> {
         self.check()?;
-        let transport =
-            |source| ConnectError::Transport { endpoint: self.endpoint.clone(), source };
-        let mut endpoint = Endpoint::from_shared(self.endpoint.clone())
+        let named = match address {
+            Some(address) => format!("{} ({address})", self.endpoint),
+            None => self.endpoint.clone(),
+        };
+        let transport = |source| ConnectError::Transport { endpoint: named.clone(), source };
+        let origin: Uri = self.endpoint.parse().map_err(|_| {
+            ConnectError::Config(format!("endpoint {:?} is not an address", self.endpoint))
+        })?;
+        let to = match (address, origin.scheme_str()) {
+            (Some(address), Some(scheme)) => format!("{scheme}://{address}"),
+            _ => self.endpoint.clone(),
+        };
+        let host = origin.host().unwrap_or_default().trim_matches(['[', ']']).to_owned();
+        let mut endpoint = Endpoint::from_shared(to)
             .map_err(transport)?
+            .origin(origin)
             .connect_timeout(CONNECT_TIMEOUT)
             .http2_keep_alive_interval(KEEPALIVE)
             .keep_alive_timeout(KEEPALIVE)
             .keep_alive_while_idle(true)
             .tcp_nodelay(true);
         if let Some(ca) = &self.ca_file {
-            let mut tls = ClientTlsConfig::new().ca_certificate(Certificate::from_pem(read(ca)?));
+            let ca = Certificate::from_pem(read(ca)?);
+            let mut tls = ClientTlsConfig::new().ca_certificate(ca).domain_name(host);
             if let (Some(cert), Some(key)) = (&self.cert_file, &self.key_file) {
                 tls = tls.identity(Identity::from_pem(read(cert)?, read(key)?));
             }

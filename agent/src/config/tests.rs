@@ -16,8 +16,9 @@ fn uncommented() -> String {
 /// not compile without being here.
 fn with_all_keys() -> Config {
     let some = |text: &str| Some(PathBuf::from(text));
-    let UplinkConfig { endpoint, window_frames, window_bytes, drain_timeout, .. } =
-        UplinkConfig::default();
+    let UplinkConfig {
+        endpoint, window_frames, window_bytes, resolve_interval, drain_timeout, ..
+    } = UplinkConfig::default();
     let LogConfig { level, format, .. } = LogConfig::default();
     let Config { cluster, paths, collectors, spool, health, .. } = Config::default();
     Config {
@@ -35,6 +36,7 @@ fn with_all_keys() -> Config {
             token_file: some("x"),
             window_frames,
             window_bytes,
+            resolve_interval,
             drain_timeout,
         },
         health,

@@ -238,6 +238,12 @@ impl Spool {
         (state.id.clone(), state.last)
     }
 
+    /// The last seq that was acknowledged.
+    #[must_use]
+    pub fn acked(&self) -> u64 {
+        self.shared.state.lock().acked
+    }
+
     /// Takes a new id. For a spool whose directory was put back to an earlier state: its seqs
     /// have been used, and under the old id its frames would be taken for replays.
     ///

@@ -3,9 +3,12 @@
 //!
 //! Frames leave the spool when the aggregator says that they are on its disk, not before; a new
 //! stream begins after the last such frame. What a stream needs to know is said on it again:
-//! every layout goes before the first frame that follows it.
+//! every layout goes before the first frame that follows it. Where the endpoint names several
+//! aggregators, `route` finds the one of this node.
 
 mod backoff;
+mod position;
+mod route;
 mod session;
 
 use std::path::PathBuf;
@@ -17,10 +20,13 @@ use serde::{Deserialize, Serialize};
 use sextant_proto::chain::chain;
 use sextant_proto::client::{ClientConfig, ConnectError};
 use sextant_proto::v1::{MetricDescriptor, RefusalReason};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tonic::Code;
 
 use self::backoff::Backoff;
+pub use self::route::{Resolve, Resolved, System};
+use self::route::{Route, Target};
 use crate::spool::Spool;
 
 /// The `[uplink]` section.
@@ -36,6 +42,10 @@ pub struct UplinkConfig {
     /// Frames and bytes that may be on the road without being acknowledged.
     pub window_frames: usize,
     pub window_bytes: usize,
+    /// How often the endpoint's name is looked up for aggregators that came or went; 0 for only
+    /// before a connection is made. An endpoint that is an address is never looked up.
+    #[serde(with = "humantime_serde")]
+    pub resolve_interval: Duration,
     /// How long a stopping agent goes on sending what is not acknowledged.
     #[serde(with = "humantime_serde")]
     pub drain_timeout: Duration,
@@ -53,6 +63,7 @@ impl Default for UplinkConfig {
             token_file,
             window_frames: 256,
             window_bytes: 1 << 20,
+            resolve_interval: Duration::from_secs(60),
             drain_timeout: Duration::from_secs(5),
         }
     }
@@ -103,6 +114,11 @@ pub struct Introduction {
 pub struct UplinkStats {
     pub connected: AtomicBool,
     pub reconnects: AtomicU64,
+    /// Changes to another aggregator.
+    pub moves: AtomicU64,
+    /// Frames that an aggregator may have stored which could not be asked when this agent went
+    /// to another: the fleet may have them twice.
+    pub in_doubt: AtomicU64,
     /// Frames sent, repetitions included.
     pub sent: AtomicU64,
     pub sent_bytes: AtomicU64,
@@ -179,6 +195,8 @@ enum Over {
     Cancelled,
     /// It has named as many layouts as a stream may.
     StartAnew,
+    /// Another aggregator is better, and this one has acknowledged everything.
+    Moved,
 }
 
 /// Sends what is in a spool.
@@ -187,6 +205,7 @@ pub struct Uplink {
     introduction: Introduction,
     spool: Arc<Spool>,
     stats: Arc<UplinkStats>,
+    resolver: Arc<dyn Resolve>,
 }
 
 impl Uplink {
@@ -198,20 +217,56 @@ impl Uplink {
         spool: Arc<Spool>,
         stats: Arc<UplinkStats>,
     ) -> Self {
-        Self { config, introduction, spool, stats }
+        Self { config, introduction, spool, stats, resolver: Arc::new(System) }
+    }
+
+    /// Looks names up in another way than the system's.
+    #[must_use]
+    pub fn with_resolver(self, resolver: Arc<dyn Resolve>) -> Self {
+        Self { resolver, ..self }
     }
 
     /// Connects and sends, again and again, until it is cancelled.
     pub async fn run(self, cancel: CancellationToken) {
         let mut backoff = Backoff::default();
         let mut log = StateLog::default();
+        let mut route = Route::new(
+            &self.introduction.node,
+            &self.config.endpoint,
+            self.config.resolve_interval,
+            Arc::clone(&self.resolver),
+        );
+        let mut target = None;
+        // Of an earlier process nobody knows what it sent.
+        let mut settled = false;
         loop {
-            let stream = Box::pin(self.stream(&cancel, &mut backoff, &mut log)).await;
+            let ranked = route.ranked().await;
+            let chosen = route.choose(&ranked, target, Instant::now());
+            let elsewhere = ranked.len() > 1 || target.is_some();
+            if chosen != target && !settled && elsewhere {
+                tokio::select! {
+                    () = cancel.cancelled() => return,
+                    () = self.settle(&ranked, target) => {}
+                }
+            }
+            if target.is_some() && chosen != target {
+                self.stats.moves.fetch_add(1, Relaxed);
+            }
+            target = chosen;
+            let acked = self.stats.acked.load(Relaxed);
+            let stream = self.stream(&route, target, &cancel, &mut backoff, &mut log);
+            let stream = Box::pin(stream).await;
             self.stats.connected.store(false, Relaxed);
             self.stats.unacked.store(0, Relaxed);
+            settled = matches!(stream, Ok(Over::Moved));
+            if settled || self.stats.acked.load(Relaxed) != acked {
+                route.works(target);
+            } else {
+                route.failed(target, Instant::now());
+            }
             let wait = match stream {
                 Ok(Over::Cancelled) => return,
-                Ok(Over::StartAnew) => Duration::ZERO,
+                Ok(Over::StartAnew | Over::Moved) => Duration::ZERO,
                 Err(error) => {
                     let refusal = error.is_refusal();
                     log.failed(&self.config.endpoint, &error, refusal);

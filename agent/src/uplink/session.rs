@@ -1,6 +1,7 @@
 //! One stream: hello, then layouts and frames within the window, while acks come back.
 
 use std::collections::VecDeque;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -19,7 +20,8 @@ use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
 
 use super::backoff::Backoff;
-use super::{Over, StateLog, Uplink, UplinkError, UplinkStats};
+use super::route::Route;
+use super::{Over, StateLog, Target, Uplink, UplinkError, UplinkStats};
 use crate::clock::now_ms;
 use crate::spool::{Piece, Record, Spool};
 
@@ -38,13 +40,15 @@ impl Uplink {
     /// Runs one stream to its end.
     pub(super) async fn stream(
         &self,
+        route: &Route,
+        target: Target,
         cancel: &CancellationToken,
         backoff: &mut Backoff,
         log: &mut StateLog,
     ) -> Result<Over, UplinkError> {
         let opened = tokio::select! {
             () = cancel.cancelled() => return Ok(Over::Cancelled),
-            opened = self.open() => opened?,
+            opened = self.open(target) => opened?,
         };
         let Opened { requests, mut responses, hello } = opened;
         let committed = hello.committed_seq;
@@ -60,13 +64,18 @@ impl Uplink {
         self.spool.ack(committed);
         let mut road = Road::new(&self.spool, &self.stats, committed);
         let mut last_answer = Instant::now();
+        let mut moved = pin!(route.moved(target));
+        let mut leaving = false;
         loop {
+            if leaving && road.unacked.is_empty() {
+                return Ok(Over::Moved);
+            }
             if road.waiting.is_empty() && self.has_room(&road, 0) {
                 road.waiting = self.spool.next_after(road.read, PIECE).await.into();
                 road.read = road.waiting.back().map_or(road.read, |r| r.frame.seq);
             }
             let next = road.waiting.front().map(|r| r.frame.payload.len());
-            let may_send = next.is_some_and(|bytes| self.has_room(&road, bytes));
+            let may_send = !leaving && next.is_some_and(|bytes| self.has_room(&road, bytes));
             if may_send && road.needs_new_stream() {
                 return Ok(Over::StartAnew);
             }
@@ -90,6 +99,7 @@ impl Uplink {
                     slot.send(road.next_request());
                 }
                 () = self.spool.notified(), if next.is_none() => {}
+                () = &mut moved, if !leaving => leaving = true,
                 () = at(silent) => {
                     return Err(UplinkError::Silent("acknowledge anything", ACK_TIMEOUT));
                 }
@@ -98,9 +108,9 @@ impl Uplink {
     }
 
     /// Connects and says hello.
-    async fn open(&self) -> Result<Opened, UplinkError> {
+    async fn open(&self, target: Target) -> Result<Opened, UplinkError> {
         let client = self.config.client();
-        let connected = timeout(CONNECT_TIMEOUT, client.connect()).await;
+        let connected = timeout(CONNECT_TIMEOUT, client.connect_at(target)).await;
         let channel = connected.map_err(|_| UplinkError::Silent("connect", CONNECT_TIMEOUT))??;
         let deadline = Instant::now() + HELLO_TIMEOUT;
         let mut client = TelemetryIngestClient::new(channel);

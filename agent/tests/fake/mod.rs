@@ -12,7 +12,10 @@ use sextant_proto::layout;
 use sextant_proto::v1::push_request::Message as Request;
 use sextant_proto::v1::push_response::Message as Response;
 use sextant_proto::v1::telemetry_ingest_server::{TelemetryIngest, TelemetryIngestServer};
-use sextant_proto::v1::{Ack, Hello, HelloAck, PushRequest, PushResponse, RefusalReason, Refused};
+use sextant_proto::v1::{
+    Ack, Hello, HelloAck, PositionRequest, PositionResponse, PushRequest, PushResponse,
+    RefusalReason, Refused,
+};
 use tokio::sync::{Notify, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_stream::{Stream, StreamExt as _};
@@ -30,6 +33,8 @@ pub(crate) struct Manners {
     pub(crate) commit_every: usize,
     /// Neither commits nor acknowledges.
     pub(crate) mute: bool,
+    /// Commits, and does not acknowledge.
+    pub(crate) silent: bool,
     /// The nth frame that it ever sees is refused.
     pub(crate) refuse: HashSet<usize>,
     /// Answers hello with this.
@@ -44,6 +49,7 @@ impl Default for Manners {
             cut_after: None,
             commit_every: 1,
             mute: false,
+            silent: false,
             refuse: HashSet::new(),
             turn_away: None,
             claim: None,
@@ -60,6 +66,8 @@ pub(crate) struct Log {
     /// By spool id and seq: the values.
     pub(crate) stored: BTreeMap<(String, u64), Vec<f64>>,
     pub(crate) refused: Vec<u64>,
+    /// How often it was asked what it has.
+    pub(crate) positions: usize,
     pub(crate) frames_seen: usize,
     /// Most frames, and bytes, that were received and not acknowledged.
     pub(crate) most_unacked: (usize, usize),
@@ -254,6 +262,9 @@ impl Fake {
         }
         stream.unacked = (0, 0);
         self.changed.notify_waiters();
+        if self.manners().silent {
+            return Ok(());
+        }
         let ack = Ack { committed_seq: stream.last };
         let sent = answers.send(Ok(answer(Response::Ack(ack)))).await;
         sent.map_err(|_| Status::cancelled("agent is gone"))
@@ -293,5 +304,15 @@ impl TelemetryIngest for Fake {
             }
         });
         Ok(tonic::Response::new(Box::pin(ReceiverStream::new(queue).map(|answer| answer))))
+    }
+
+    async fn position(
+        &self,
+        request: tonic::Request<PositionRequest>,
+    ) -> Result<tonic::Response<PositionResponse>, Status> {
+        let mut log = self.log();
+        log.positions += 1;
+        let committed_seq = *log.committed.get(&request.into_inner().spool_id).unwrap_or(&0);
+        Ok(tonic::Response::new(PositionResponse { committed_seq }))
     }
 }

@@ -30,6 +30,7 @@ use self::tls::TlsListener;
 use crate::api::advice::AdviceService;
 use crate::api::grpc::QueryService;
 use crate::api::http::{Http, router};
+use crate::api::rules::RulesService;
 use crate::auth::Authority;
 use crate::catalog::Catalog;
 use crate::config::{Config, TlsConfig};
@@ -138,7 +139,8 @@ impl App {
         };
         let (reporter, grpc_health) = tonic_health::server::health_reporter();
         let advice = AdviceService { remedies: parts.remedies.clone() };
-        let services = Services { health: grpc_health, ingest, query, advice };
+        let rules = RulesService::new(parts.queries.clone(), tasks.clone());
+        let services = Services { health: grpc_health, ingest, query, advice, rules };
         let server = grpc::serve(&config.tls, &authority, services, listener, stop.clone())?;
         let grpc_task = tasks.spawn(server);
         let pages = Http {

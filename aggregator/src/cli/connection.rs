@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sextant_proto::client::{AuthorizedChannel, ClientConfig};
-use sextant_proto::v1::{self, query_client::QueryClient};
+use sextant_proto::v1::{self, query_client::QueryClient, rules_client::RulesClient};
 use tonic::{Code, Request, Status};
 
 use super::CliError;
@@ -48,14 +48,16 @@ impl ConnectArgs {
     pub(super) async fn open(&self) -> Result<Client, CliError> {
         let config = self.config();
         let channel = config.connect().await?;
+        let rules = RulesClient::new(channel.clone());
         let queries = QueryClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES);
-        Ok(Client { queries, endpoint: config.endpoint })
+        Ok(Client { queries, rules, endpoint: config.endpoint })
     }
 }
 
 /// A connection to an aggregator.
 pub(super) struct Client {
     queries: QueryClient<AuthorizedChannel>,
+    rules: RulesClient<AuthorizedChannel>,
     pub(super) endpoint: String,
 }
 
@@ -105,6 +107,14 @@ impl Client {
         request: v1::SubscribeRequest,
     ) -> Result<tonic::Streaming<v1::SubscribeResponse>, CliError> {
         let answer = self.queries.subscribe(request).await;
+        self.answer(answer)
+    }
+
+    pub(super) async fn rehearse(
+        &mut self,
+        request: v1::RehearseRequest,
+    ) -> Result<tonic::Streaming<v1::RehearseResponse>, CliError> {
+        let answer = self.rules.rehearse(request).await;
         self.answer(answer)
     }
 

@@ -8,12 +8,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::Mutex;
 use sextant_proto::v1::query_server::{Query, QueryServer};
+use sextant_proto::v1::rules_server::{Rules, RulesServer};
 use sextant_proto::v1::{
     Anomaly, Event, InstantRequest, InstantResponse, InstantSample, Label, ListAnomaliesRequest,
     ListAnomaliesResponse, ListClustersRequest, ListClustersResponse, ListEntitiesRequest,
     ListEntitiesResponse, ListEventsRequest, ListEventsResponse, ListNodesRequest,
     ListNodesResponse, ListSeriesRequest, ListSeriesResponse, MetricKind, Node, RangeRequest,
-    RangeResponse, Series, Severity, StoredEvent, SubscribeRequest, SubscribeResponse,
+    RangeResponse, RehearseRequest, RehearseResponse, Rehearsed, RehearsedRule, Series, Severity,
+    StoredEvent, SubscribeRequest, SubscribeResponse, rehearse_response,
     subscribe_response::Message,
 };
 use tokio_stream::Stream;
@@ -69,7 +71,8 @@ impl Fake {
         let incoming = TcpIncoming::bind(([127, 0, 0, 1], 0).into()).expect("a free port");
         let address = incoming.local_addr().expect("bound");
         let service = QueryServer::from_arc(Arc::clone(self));
-        let server = tonic::transport::Server::builder().add_service(service);
+        let rules = RulesServer::from_arc(Arc::clone(self));
+        let server = tonic::transport::Server::builder().add_service(service).add_service(rules);
         TaskTracker::new().spawn(server.serve_with_incoming(incoming));
         format!("http://{address}")
     }
@@ -220,5 +223,31 @@ impl Query for Fake {
 
     async fn list_series(&self, _: Request<ListSeriesRequest>) -> Answer<ListSeriesResponse> {
         Err(Status::unimplemented("not asked by any command"))
+    }
+}
+
+#[tonic::async_trait]
+impl Rules for Fake {
+    type RehearseStream = Messages<RehearseResponse>;
+
+    /// Its anomalies, and one rule that found them.
+    async fn rehearse(&self, request: Request<RehearseRequest>) -> Answer<Self::RehearseStream> {
+        let request = request.into_inner();
+        if !request.rules.contains("[[rule]]") {
+            return Err(Status::invalid_argument(format!("rules {}: no rules", request.file)));
+        }
+        let found = self.anomalies.lock().clone();
+        let rule = RehearsedRule {
+            name: found.first().map(|a| a.rule.clone()).unwrap_or_default(),
+            severity: Severity::Warning.into(),
+            watched: 7,
+            opened: found.len() as u64,
+        };
+        let done = Rehearsed { nodes: 2, samples: 1_000, events: 3, rules: vec![rule] };
+        let found = found.into_iter().map(rehearse_response::Message::Anomaly);
+        let all = found.chain([rehearse_response::Message::Done(done)]);
+        let answers: Vec<_> =
+            all.map(|message| Ok(RehearseResponse { message: Some(message) })).collect();
+        Ok(Response::new(Box::pin(tokio_stream::iter(answers))))
     }
 }

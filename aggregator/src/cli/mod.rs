@@ -11,6 +11,7 @@ mod follow;
 mod format;
 mod nodes;
 mod query;
+mod rules;
 mod sparkline;
 mod table;
 mod top;
@@ -45,6 +46,9 @@ pub enum Command {
     Events(events::Args),
     /// List what detectors found: what is open, or everything of a time
     Anomalies(anomalies::Args),
+    /// Check a rules file, or try it out on what is stored
+    #[command(subcommand)]
+    Rules(rules::Command),
 }
 
 /// Why a command has no answer.
@@ -62,6 +66,9 @@ pub enum CliError {
     /// The aggregator's own word: a bad selector, no permission.
     #[error("get an answer: {0}")]
     Refused(String),
+    /// A rules file that the aggregator would not take, or that looks wrong.
+    #[error("{0}")]
+    Rules(String),
     /// The output cannot be written.
     #[error("write the answer")]
     Output(#[from] io::Error),
@@ -96,6 +103,7 @@ async fn run_in(
         Command::Query(args) => query::run(&args, context, out).await,
         Command::Events(args) => Box::pin(events::run(&args, context, out)).await,
         Command::Anomalies(args) => anomalies::run(&args, context, out).await,
+        Command::Rules(command) => rules::run(&command, context, out).await,
     };
     match answered.and_then(|()| Ok(out.flush()?)) {
         Err(CliError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

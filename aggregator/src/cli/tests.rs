@@ -335,3 +335,54 @@ fn documented_commands_are_understood() {
         }
     }
 }
+
+#[tokio::test]
+async fn rules_file_is_checked_and_tried_out() {
+    let dir = tempfile::tempdir().expect("temporary directory");
+    let path = dir.path().join("site.toml");
+    let file = path.to_str().expect("text");
+    let text = "[[rule]]\nname = \"Busy\"\nmetric = \"node_load_1\"\nop = \">\"\nthreshold = 4
+        severity = \"warning\"\nsummary = \"busy\"\naction = \"wait\"\nsource = \"site\"";
+    std::fs::write(&path, text).expect("written");
+    let check = |words: &[&str]| {
+        let words = [&["sextant-aggregator", "rules", "check", file], words].concat();
+        let command = Cli::try_parse_from(words).expect("arguments parse").command;
+        async move {
+            let mut out = Vec::new();
+            let result = run_in(command, &context(), &mut out).await;
+            (String::from_utf8(out).expect("text"), result.map_err(|e| e.to_string()))
+        }
+    };
+    let (said, result) = check(&[]).await;
+    assert_text(
+        &said,
+        "
+Busy: no agent sends node_load_1; node_load1 is meant?
+1 rules can be used, 1 look wrong
+",
+    );
+    assert_eq!(result, Ok(()));
+    let refused = check(&["--strict"]).await.1.expect_err("looks wrong");
+    assert_eq!(refused, format!("use rules {file}: 1 look wrong"));
+
+    let fake = Fake::default();
+    fake.anomalies.lock().extend([anomaly(1, 7_200, Some(3_600)), anomaly(2, 60, None)]);
+    assert_text(
+        &answer(fake, &["rules", "test", file, "--last", "7d", "--each"]).await,
+        "
+RULE        SEVERITY  WATCHED  OPENED  NODES  TYPICAL LENGTH
+memory_low  warning         7       2      1           1h 0m
+over 7days of 2 nodes: 1000 samples, 3 events
+2023-11-14T20:13:20Z  for 1h 0m  lab/a  memory_low  node_memory_MemAvailable_bytes
+    2.1% of memory is available
+2023-11-14T22:12:20Z  for 1m 0s  lab/a  memory_low  node_memory_MemAvailable_bytes
+    2.1% of memory is available
+",
+    );
+
+    std::fs::write(&path, "disabled = []").expect("written");
+    let (said, result) = ask(&Arc::new(Fake::default()), &["rules", "test", file]).await;
+    assert_eq!(said, "");
+    let refused = result.expect_err("refused").to_string();
+    assert_eq!(refused, format!("get an answer: rules {file}: no rules"));
+}

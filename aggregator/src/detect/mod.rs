@@ -29,7 +29,7 @@ use sextant_proto::v1::{self, Event, Severity};
 use crate::series::{NodeId, NodeKey, NodeLayout};
 
 pub use robust_z::{RobustZ, RobustZConfig};
-pub use rules::{Rules, RulesError};
+pub use rules::{Rules, RulesError, lint};
 pub use stale::Stale;
 pub use subject::{Entity, Subject, SubjectId};
 
@@ -114,7 +114,7 @@ pub fn rule_names(config: &DetectConfig) -> Result<BTreeSet<String>, DetectError
     let mut names: BTreeSet<String> =
         RobustZ::RULES.iter().chain([&Stale::RULE]).map(ToString::to_string).collect();
     for file in [None, config.rules_file.as_deref()] {
-        names.extend(Rules::load(file)?.names().map(ToString::to_string));
+        names.extend(Rules::load(file)?.names().map(|(name, _)| name.to_string()));
     }
     Ok(names)
 }

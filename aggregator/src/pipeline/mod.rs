@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use sextant_proto::v1::{Event, Frame, Refused};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 use crate::catalog::Catalog;
 use crate::detect::Detector;
@@ -36,6 +36,8 @@ pub enum Job {
     Event(Arc<NodeKey>, Event),
     /// A frame; refusals go back to the session.
     Frame { node: Arc<Node>, spool: Arc<Spool>, frame: Frame, refusals: mpsc::Sender<Refused> },
+    /// Tells that everything handed over before has been taken.
+    Settled(oneshot::Sender<()>),
     /// About a second went by.
     Elapse,
 }

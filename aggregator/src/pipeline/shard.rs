@@ -72,6 +72,8 @@ impl Shard {
                 Job::Frame { node, spool, frame, refusals } => {
                     self.frame(&node, &spool, frame, &refusals);
                 }
+                // Who asked may have gone.
+                Job::Settled(done) => drop(done.send(())),
                 Job::Elapse => self.elapse(clock::now_ms()),
             }
         }

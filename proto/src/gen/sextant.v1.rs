@@ -162,6 +162,21 @@ impl Severity {
         }
     }
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PositionRequest {
+    #[prost(string, tag = "1")]
+    pub cluster: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub spool_id: ::prost::alloc::string::String,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PositionResponse {
+    /// 0 when nothing of the spool was ever stored here.
+    #[prost(uint64, tag = "1")]
+    pub committed_seq: u64,
+}
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct PushRequest {
     #[prost(oneof = "push_request::Message", tags = "1, 2, 3")]
@@ -440,6 +455,33 @@ pub mod telemetry_ingest_client {
                 .insert(GrpcMethod::new("sextant.v1.TelemetryIngest", "Push"));
             self.inner.streaming(req, path, codec).await
         }
+        /// How much of a spool is on this aggregator's disk. It ends a stream of that spool first and
+        /// answers when all that came on it is stored: an agent that goes to another aggregator asks
+        /// it, so that nothing is stored by both.
+        pub async fn position(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PositionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PositionResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sextant.v1.TelemetryIngest/Position",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sextant.v1.TelemetryIngest", "Position"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -467,6 +509,16 @@ pub mod telemetry_ingest_server {
             &self,
             request: tonic::Request<tonic::Streaming<super::PushRequest>>,
         ) -> std::result::Result<tonic::Response<Self::PushStream>, tonic::Status>;
+        /// How much of a spool is on this aggregator's disk. It ends a stream of that spool first and
+        /// answers when all that came on it is stored: an agent that goes to another aggregator asks
+        /// it, so that nothing is stored by both.
+        async fn position(
+            &self,
+            request: tonic::Request<super::PositionRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PositionResponse>,
+            tonic::Status,
+        >;
     }
     /// Agents push to it. Delivery is at least once on the road and exactly once in the store:
     /// (cluster, node, spool_id, seq) is committed in the same transaction as the data.
@@ -588,6 +640,51 @@ pub mod telemetry_ingest_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sextant.v1.TelemetryIngest/Position" => {
+                    #[allow(non_camel_case_types)]
+                    struct PositionSvc<T: TelemetryIngest>(pub Arc<T>);
+                    impl<
+                        T: TelemetryIngest,
+                    > tonic::server::UnaryService<super::PositionRequest>
+                    for PositionSvc<T> {
+                        type Response = super::PositionResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PositionRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as TelemetryIngest>::position(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PositionSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)
@@ -1860,6 +1957,362 @@ pub mod query_server {
     /// Generated gRPC service name
     pub const SERVICE_NAME: &str = "sextant.v1.Query";
     impl<T> tonic::server::NamedService for QueryServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RehearseRequest {
+    /// A rules file, as its text, and its name for errors.
+    #[prost(string, tag = "1")]
+    pub rules: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub file: ::prost::alloc::string::String,
+    /// With the rules that come with the aggregator, as they would run with this file.
+    #[prost(bool, tag = "3")]
+    pub with_builtin: bool,
+    /// Exact; empty for all.
+    #[prost(string, tag = "4")]
+    pub cluster: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub node: ::prost::alloc::string::String,
+    /// Both ends count; an end of 0 is now.
+    #[prost(int64, tag = "6")]
+    pub start_unix_ms: i64,
+    #[prost(int64, tag = "7")]
+    pub end_unix_ms: i64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RehearseResponse {
+    #[prost(oneof = "rehearse_response::Message", tags = "1, 2")]
+    pub message: ::core::option::Option<rehearse_response::Message>,
+}
+/// Nested message and enum types in `RehearseResponse`.
+pub mod rehearse_response {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Message {
+        /// One that would have opened, when it would have closed or the time is over. Its id counts
+        /// those of the rehearsal.
+        #[prost(message, tag = "1")]
+        Anomaly(super::Anomaly),
+        /// The last message.
+        #[prost(message, tag = "2")]
+        Done(super::Rehearsed),
+    }
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Rehearsed {
+    #[prost(uint32, tag = "1")]
+    pub nodes: u32,
+    #[prost(uint64, tag = "2")]
+    pub samples: u64,
+    #[prost(uint64, tag = "3")]
+    pub events: u64,
+    #[prost(message, repeated, tag = "4")]
+    pub rules: ::prost::alloc::vec::Vec<RehearsedRule>,
+}
+/// What one rule came to.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RehearsedRule {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(enumeration = "Severity", tag = "2")]
+    pub severity: i32,
+    /// Series that it watched; of a rule about events, how many events had its type.
+    #[prost(uint64, tag = "3")]
+    pub watched: u64,
+    #[prost(uint64, tag = "4")]
+    pub opened: u64,
+}
+/// Generated client implementations.
+pub mod rules_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    #[derive(Debug, Clone)]
+    pub struct RulesClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> RulesClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> RulesClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            RulesClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// Runs rules over what is stored, as if they had run then. Nothing is kept of it.
+        pub async fn rehearse(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RehearseRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::RehearseResponse>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sextant.v1.Rules/Rehearse",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("sextant.v1.Rules", "Rehearse"));
+            self.inner.server_streaming(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod rules_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with RulesServer.
+    #[async_trait]
+    pub trait Rules: std::marker::Send + std::marker::Sync + 'static {
+        /// Server streaming response type for the Rehearse method.
+        type RehearseStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::RehearseResponse, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Runs rules over what is stored, as if they had run then. Nothing is kept of it.
+        async fn rehearse(
+            &self,
+            request: tonic::Request<super::RehearseRequest>,
+        ) -> std::result::Result<tonic::Response<Self::RehearseStream>, tonic::Status>;
+    }
+    #[derive(Debug)]
+    pub struct RulesServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> RulesServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for RulesServer<T>
+    where
+        T: Rules,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/sextant.v1.Rules/Rehearse" => {
+                    #[allow(non_camel_case_types)]
+                    struct RehearseSvc<T: Rules>(pub Arc<T>);
+                    impl<
+                        T: Rules,
+                    > tonic::server::ServerStreamingService<super::RehearseRequest>
+                    for RehearseSvc<T> {
+                        type Response = super::RehearseResponse;
+                        type ResponseStream = T::RehearseStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RehearseRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Rules>::rehearse(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RehearseSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for RulesServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "sextant.v1.Rules";
+    impl<T> tonic::server::NamedService for RulesServer<T> {
         const NAME: &'static str = SERVICE_NAME;
     }
 }

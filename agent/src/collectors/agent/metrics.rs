@@ -27,6 +27,8 @@ pub(super) static ALL: &[&Metric] = &[
     &SPOOL_PUSHED,
     &UPLINK_CONNECTED,
     &UPLINK_RECONNECTS,
+    &UPLINK_MOVES,
+    &UPLINK_IN_DOUBT,
     &UPLINK_SENT,
     &UPLINK_SENT_BYTES,
     &UPLINK_ACKED,
@@ -124,6 +126,13 @@ pub(super) static UPLINK_RECONNECTS: Metric = Metric::counter(
     "sextant_uplink_reconnects_total",
     "",
     "Attempts to connect to the aggregator after the first.",
+);
+pub(super) static UPLINK_MOVES: Metric =
+    Metric::counter("sextant_uplink_moves_total", "", "Changes to another of several aggregators.");
+pub(super) static UPLINK_IN_DOUBT: Metric = Metric::counter(
+    "sextant_uplink_in_doubt_frames_total",
+    "",
+    "Frames that an aggregator may have stored which could not be asked at a change to another.",
 );
 pub(super) static UPLINK_SENT: Metric =
     Metric::counter("sextant_uplink_sent_frames_total", "", "Frames sent, repetitions included.");

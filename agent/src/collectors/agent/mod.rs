@@ -98,6 +98,8 @@ impl Agent {
         let mut node = batch.node();
         node.set(&metrics::UPLINK_CONNECTED, flag(uplink.connected.load(Relaxed)))
             .set(&metrics::UPLINK_RECONNECTS, uplink.reconnects.load(Relaxed) as f64)
+            .set(&metrics::UPLINK_MOVES, uplink.moves.load(Relaxed) as f64)
+            .set(&metrics::UPLINK_IN_DOUBT, uplink.in_doubt.load(Relaxed) as f64)
             .set(&metrics::UPLINK_SENT, uplink.sent.load(Relaxed) as f64)
             .set(&metrics::UPLINK_SENT_BYTES, uplink.sent_bytes.load(Relaxed) as f64)
             .set(&metrics::UPLINK_ACKED, uplink.acked.load(Relaxed) as f64)

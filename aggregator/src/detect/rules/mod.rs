@@ -9,6 +9,7 @@ mod compile;
 mod finding;
 mod happened;
 mod index;
+pub mod lint;
 mod matcher;
 mod others;
 mod rule;
@@ -24,17 +25,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet};
-use sextant_proto::v1::{self, Event};
+use sextant_proto::v1::{self, Event, Severity};
 
 use self::compile::{Entry, compile};
 use self::happened::{Change, Happened};
 use self::others::Others;
-use self::rule::Report;
+use self::rule::{Report, Rule};
 use self::spec::Book;
 use self::watch::{Step, Watch};
 use super::open::OpenSet;
 use super::slots::NodeSlots;
 use super::{ClearReason, Detector, Edge, NodeStatus, Subject, Tick};
+use crate::catalog::Live;
 use crate::series::{NodeId, NodeKey, SeriesId};
 
 /// The rules that come with the aggregator.
@@ -83,6 +85,8 @@ pub struct Rules {
     by_event: FxHashMap<String, Vec<u16>>,
     /// Metrics whose last values are kept on every node.
     always: FxHashSet<String>,
+    /// Other metrics that rules read beside the one that they watch.
+    operands: FxHashSet<String>,
     nodes: FxHashMap<NodeId, NodeState>,
     open: OpenSet<Key>,
     happened: Happened,
@@ -103,9 +107,56 @@ impl Rules {
         Ok(Self::new(spec::load(&files)?))
     }
 
-    /// The names of all rules, one for each case of those that have cases.
-    pub fn names(&self) -> impl Iterator<Item = &Arc<str>> {
-        self.book.names()
+    /// The rules of a text, alone or over those that come with the aggregator. `file` names it
+    /// in errors.
+    ///
+    /// # Errors
+    /// When it is not the format, or a rule is wrong.
+    pub fn of_text(file: &str, text: &str, with_builtin: bool) -> Result<Self, RulesError> {
+        let mut files = if with_builtin { builtin() } else { Vec::new() };
+        files.push((file.to_owned(), text.to_owned()));
+        Ok(Self::new(spec::load(&files)?))
+    }
+
+    /// All rules by name, with their severity.
+    pub fn names(&self) -> impl Iterator<Item = (Arc<str>, Severity)> {
+        self.reports().map(|report| (Arc::clone(&report.name), report.severity))
+    }
+
+    /// Whether any rule looks at a metric.
+    #[must_use]
+    pub fn reads(&self, metric: &str) -> bool {
+        self.by_metric.contains_key(metric)
+            || self.always.contains(metric)
+            || self.operands.contains(metric)
+    }
+
+    /// How many series of these layouts each rule about samples watches; a series that is in
+    /// several layouts counts once.
+    #[must_use]
+    pub fn watched(&self, layouts: &[Arc<Live>]) -> FxHashMap<Arc<str>, u64> {
+        let mut seen: FxHashSet<Key> = FxHashSet::default();
+        for live in layouts {
+            let found = compile(&self.book, &self.by_metric, &live.layout);
+            seen.extend(found.into_iter().map(|(key, _)| key));
+        }
+        let mut count = FxHashMap::default();
+        for (_, number) in seen {
+            let name = &self.book.rules[usize::from(number)].report.name;
+            *count.entry(Arc::clone(name)).or_default() += 1;
+        }
+        count
+    }
+
+    /// The rules that look at events of a type.
+    pub fn about(&self, kind: &str) -> impl Iterator<Item = &Arc<str>> {
+        let numbers = self.by_event.get(kind).into_iter().flatten();
+        numbers.map(|number| &self.book.events[usize::from(*number)].report.name)
+    }
+
+    fn reports(&self) -> impl Iterator<Item = &Report> {
+        let samples = self.book.rules.iter().map(|r| &r.report);
+        samples.chain(self.book.events.iter().map(|r| &r.report))
     }
 
     fn new(book: Book) -> Self {
@@ -123,6 +174,7 @@ impl Rules {
         }
         Self {
             always: always(&book),
+            operands: operands(&book),
             book,
             by_metric,
             by_event,
@@ -245,6 +297,11 @@ impl Detector for Rules {
 /// The rules that come with the aggregator, each file with its name.
 fn builtin() -> Vec<(String, String)> {
     BUILTIN.map(|(name, text)| (name.to_owned(), text.to_owned())).into()
+}
+
+fn operands(book: &Book) -> FxHashSet<String> {
+    let all = book.rules.iter().flat_map(Rule::operands);
+    all.map(|operand| operand.metric.clone()).collect()
 }
 
 /// Metrics whose last values are kept on every node: those that say what entities are, and the

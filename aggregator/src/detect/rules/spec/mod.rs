@@ -93,7 +93,7 @@ pub(super) fn load(files: &[(String, String)]) -> Result<Book, RulesError> {
     Ok(book)
 }
 
-fn parse(file: &str, text: &str) -> Result<(Book, Vec<String>), RulesError> {
+pub(super) fn parse(file: &str, text: &str) -> Result<(Book, Vec<String>), RulesError> {
     let syntax = |what: String| RulesError::Syntax { file: file.into(), what };
     let table: toml::Table = toml::from_str(text).map_err(|e| syntax(e.to_string()))?;
     let (mut book, mut disabled) = (Book::default(), Vec::new());
