@@ -28,6 +28,7 @@ pub mod episode;
 pub mod exposition;
 pub mod head;
 pub mod health;
+pub mod http_client;
 pub mod hub;
 pub mod ingest;
 pub mod nodes;

@@ -30,23 +30,23 @@ const NUMBERED: &[(&str, usize)] = &[("xid", 5), ("sxid", 5), ("code", 1), ("clo
 
 /// What is searched: texts with their weights.
 #[derive(Debug)]
-pub struct Document {
-    pub fields: Vec<(f64, String)>,
+pub(super) struct Document {
+    pub(super) fields: Vec<(f64, String)>,
 }
 
 /// A document that matches.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Hit {
-    pub document: usize,
+pub(super) struct Hit {
+    pub(super) document: usize,
     /// The score as a share of what a document full of the query's words would have.
-    pub relevance: f64,
+    pub(super) relevance: f64,
     /// The query's words that it has.
-    pub words: Vec<String>,
+    pub(super) words: Vec<String>,
 }
 
 /// An inverted index.
 #[derive(Debug)]
-pub struct Index {
+pub(super) struct Index {
     /// Term to documents and weighted frequencies.
     terms: BTreeMap<String, Vec<(usize, f64)>>,
     lengths: Vec<f64>,
@@ -55,7 +55,7 @@ pub struct Index {
 
 impl Index {
     /// Indexes documents.
-    pub fn new(documents: impl Iterator<Item = Document>) -> Self {
+    pub(super) fn new(documents: impl Iterator<Item = Document>) -> Self {
         let mut terms: BTreeMap<String, Vec<(usize, f64)>> = BTreeMap::new();
         let mut lengths = Vec::new();
         for (number, document) in documents.enumerate() {
@@ -76,7 +76,7 @@ impl Index {
 
     /// The documents that match, best first.
     #[must_use]
-    pub fn search(&self, query: &str) -> Vec<Hit> {
+    pub(super) fn search(&self, query: &str) -> Vec<Hit> {
         let mut words: Vec<String> = tokens(query);
         words.truncate(MAX_QUERY_WORDS);
         let words: BTreeSet<String> = words.into_iter().collect();
@@ -115,7 +115,7 @@ fn count(n: usize) -> f64 {
 }
 
 /// The terms of a text.
-pub fn tokens(text: &str) -> Vec<String> {
+fn tokens(text: &str) -> Vec<String> {
     let mut found = Vec::new();
     let mut numbered: Option<(&str, usize)> = None;
     let is_word = |c: char| c.is_alphanumeric() || c == '_';

@@ -5,21 +5,21 @@
 //! part of it becomes a command, a cause or a score. No answer in time, or one that is no prose:
 //! the rules' answer alone.
 
-mod http;
-
 #[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bytes::Bytes;
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
+use hyper::StatusCode;
 use sextant_proto::v1::{self, Diagnosis};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-pub use self::http::HttpError;
-use self::http::Endpoint;
 use super::redact::redact;
+use crate::http_client::{Credentials, HttpClient, HttpError, Limits, Target};
 
 /// The longest answer that is taken, and the shortest that says anything.
 const MAX_CHARS: usize = 4000;
@@ -27,6 +27,8 @@ const MIN_CHARS: usize = 20;
 /// Lines, events and findings that the model is told of, and the bytes of each.
 const MAX_FACTS: usize = 20;
 const MAX_FACT_CHARS: usize = 300;
+/// The largest answer that is read.
+const MAX_ANSWER_BYTES: usize = 1 << 20;
 const TOKENS: std::ops::RangeInclusive<u32> = 16..=8192;
 const TIMEOUTS: std::ops::RangeInclusive<Duration> =
     Duration::from_millis(100)..=Duration::from_secs(120);
@@ -69,16 +71,15 @@ impl Default for WordingConfig {
 }
 
 impl WordingConfig {
-    /// Checks the values; contacts nobody.
+    /// Checks the values; contacts nobody and reads no file.
     ///
     /// # Errors
     /// What cannot be used.
     pub fn check(&self) -> Result<(), WordingError> {
-        let Some(url) = &self.url else { return Ok(()) };
-        let wrong = |key, what: String| Err(WordingError::Config { key, what });
-        if let Err(error) = Endpoint::parse(url) {
-            return wrong("wording.url", error.to_string());
+        if self.url.is_none() {
+            return Ok(());
         }
+        let wrong = |key, what: String| Err(WordingError::Config { key, what });
         if self.model.trim().is_empty() {
             return wrong("wording.model", "must not be empty".into());
         }
@@ -97,10 +98,12 @@ impl WordingConfig {
 pub enum WordingError {
     #[error("{key}: {what}")]
     Config { key: &'static str, what: String },
-    #[error("read {path}")]
-    Read { path: PathBuf, source: std::io::Error },
+    #[error("wording")]
+    Setup(#[source] HttpError),
     #[error("ask the model at {endpoint}")]
     Http { endpoint: String, source: HttpError },
+    #[error("ask the model at {endpoint}: it answers with status {status}")]
+    Status { endpoint: String, status: StatusCode },
     #[error("use the model's answer: {0}")]
     Nonsense(&'static str),
 }
@@ -109,28 +112,27 @@ pub enum WordingError {
 #[derive(Debug)]
 pub struct Wording {
     config: WordingConfig,
-    endpoint: Endpoint,
+    client: HttpClient,
 }
 
 impl Wording {
     /// The one of the configuration; none where none is configured.
     ///
     /// # Errors
-    /// As [`WordingConfig::check`], and when the authorities cannot be read.
+    /// As [`WordingConfig::check`], and when address or files cannot be used.
     pub fn new(config: &WordingConfig) -> Result<Option<Self>, WordingError> {
         config.check()?;
         let Some(url) = &config.url else { return Ok(None) };
-        let wrong = |what: String| WordingError::Config { key: "wording.url", what };
-        let mut endpoint = Endpoint::parse(url).map_err(|e| wrong(e.to_string()))?;
-        if endpoint.needs_authorities() {
-            let pem = std::fs::read(&config.ca_file)
-                .map_err(|source| WordingError::Read { path: config.ca_file.clone(), source })?;
-            endpoint.trust(&pem).map_err(|e| WordingError::Config {
-                key: "wording.ca_file",
-                what: e.to_string(),
-            })?;
-        }
-        Ok(Some(Self { config: config.clone(), endpoint }))
+        let key = config.api_key_file.clone();
+        let target = Target {
+            url: url.clone(),
+            ca_file: url.starts_with("https://").then(|| config.ca_file.clone()),
+            identity: None,
+            credentials: key.map_or(Credentials::None, Credentials::Bearer),
+        };
+        let limits = Limits { timeout: config.timeout, max_answer_bytes: MAX_ANSWER_BYTES };
+        let client = HttpClient::new(target, limits).map_err(WordingError::Setup)?;
+        Ok(Some(Self { config: config.clone(), client }))
     }
 
     /// Words for an answer.
@@ -138,27 +140,17 @@ impl Wording {
     /// # Errors
     /// When none come in time, or what comes is no prose.
     pub async fn put(&self, answer: &Diagnosis) -> Result<v1::Wording, WordingError> {
-        let key = self.key()?;
-        let body = self.request(answer).to_string();
-        let asked = self.endpoint.post("/chat/completions", key.as_deref(), body);
-        let text = match tokio::time::timeout(self.config.timeout, asked).await {
-            Ok(answer) => answer,
-            Err(_) => Err(HttpError::Timeout),
-        };
-        let text = text.map_err(|source| WordingError::Http {
-            endpoint: self.endpoint.to_string(),
-            source,
-        })?;
-        let text = prose(&text)?;
+        let json = HeaderValue::from_static("application/json");
+        let headers = HeaderMap::from_iter([(CONTENT_TYPE, json)]);
+        let body = Bytes::from(self.request(answer).to_string());
+        let endpoint = || self.client.to_string();
+        let said = self.client.post("/chat/completions", headers, body).await;
+        let said = said.map_err(|source| WordingError::Http { endpoint: endpoint(), source })?;
+        if said.status != StatusCode::OK {
+            return Err(WordingError::Status { endpoint: endpoint(), status: said.status });
+        }
+        let text = prose(&said.body)?;
         Ok(v1::Wording { generated: true, model: self.config.model.clone(), text })
-    }
-
-    /// Read each time: keys are rotated.
-    fn key(&self) -> Result<Option<String>, WordingError> {
-        let Some(path) = &self.config.api_key_file else { return Ok(None) };
-        let key = std::fs::read_to_string(path)
-            .map_err(|source| WordingError::Read { path: path.clone(), source })?;
-        Ok(Some(key.trim().to_owned()))
     }
 
     /// What is sent: facts without secrets.
@@ -192,9 +184,9 @@ impl Wording {
 }
 
 /// The prose in a completion.
-fn prose(body: &str) -> Result<String, WordingError> {
+fn prose(body: &[u8]) -> Result<String, WordingError> {
     let nonsense = |why| Err(WordingError::Nonsense(why));
-    let Ok(answer) = serde_json::from_str::<Value>(body) else {
+    let Ok(answer) = serde_json::from_slice::<Value>(body) else {
         return nonsense("it is not JSON");
     };
     let Some(text) = answer.pointer("/choices/0/message/content").and_then(Value::as_str) else {
