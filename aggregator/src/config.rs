@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sextant_proto::chain::chain;
 use sextant_proto::logging::LogConfig;
 
 use crate::auth::AuthConfig;
 use crate::detect::DetectConfig;
 use crate::projection::ExpositionConfig;
-use crate::remedy::KnowledgeConfig;
-use crate::remedy::wording::WordingConfig;
+use crate::remedy::wording::{Wording, WordingConfig};
+use crate::remedy::{self, KnowledgeConfig};
 use crate::writer::WriterConfig;
 
 /// Everything that can be configured.
@@ -182,11 +183,10 @@ impl Config {
         self.detect
             .check()
             .map_err(|e| ConfigError::Value { key: "detect", what: e.to_string() })?;
-        crate::remedy::load_runbooks(&self.knowledge, &self.detect)
-            .map_err(|e| ConfigError::Value { key: "knowledge", what: sextant_proto::chain::chain(&e) })?;
-        self.wording
-            .check()
-            .map_err(|e| ConfigError::Value { key: "wording", what: e.to_string() })?;
+        remedy::load_runbooks(&self.knowledge, &self.detect)
+            .map_err(|e| ConfigError::Value { key: "knowledge", what: chain(&e) })?;
+        Wording::new(&self.wording)
+            .map_err(|e| ConfigError::Value { key: "wording", what: chain(&e) })?;
         let log = sextant_proto::logging::check(&self.log);
         log.map_err(|e| ConfigError::Value { key: "log", what: e.to_string() })
     }

@@ -1,9 +1,10 @@
-//! The terminal commands: questions to a running aggregator over `sextant.v1.Query`, answered
+//! The terminal commands: questions to a running aggregator over gRPC, answered
 //! as text for people, or as CSV and JSON for programs.
 //!
 //! A command writes to the writer that it is given and nowhere else. What nodes say (labels,
 //! messages) is escaped before it reaches a terminal. Times are shown in UTC.
 
+mod advice;
 mod anomalies;
 mod connection;
 mod events;
@@ -49,6 +50,14 @@ pub enum Command {
     /// Check a rules file, or try it out on what is stored
     #[command(subcommand)]
     Rules(rules::Command),
+    /// Say what an error means here and now, and what to do about it
+    Diagnose(advice::diagnose::Args),
+    /// List the runbooks, or search them
+    Runbooks(advice::runbooks::ListArgs),
+    /// Show a runbook
+    Runbook(advice::runbooks::ShowArgs),
+    /// Judge how healthy a cluster is, and say what to do first
+    ClusterHealth(advice::health::Args),
 }
 
 /// Why a command has no answer.
@@ -69,6 +78,9 @@ pub enum CliError {
     /// A rules file that the aggregator would not take, or that looks wrong.
     #[error("{0}")]
     Rules(String),
+    /// Standard input cannot be read.
+    #[error("read standard input")]
+    Input(#[source] io::Error),
     /// The output cannot be written.
     #[error("write the answer")]
     Output(#[from] io::Error),
@@ -104,6 +116,10 @@ async fn run_in(
         Command::Events(args) => Box::pin(events::run(&args, context, out)).await,
         Command::Anomalies(args) => anomalies::run(&args, context, out).await,
         Command::Rules(command) => rules::run(&command, context, out).await,
+        Command::Diagnose(args) => advice::diagnose::run(&args, out).await,
+        Command::Runbooks(args) => advice::runbooks::list_all(&args, out).await,
+        Command::Runbook(args) => advice::runbooks::show(&args, out).await,
+        Command::ClusterHealth(args) => advice::health::run(&args, context, out).await,
     };
     match answered.and_then(|()| Ok(out.flush()?)) {
         Err(CliError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -126,12 +126,6 @@ pub fn runbook(b: &Runbook) -> Value {
 /// A cluster's health.
 #[must_use]
 pub fn cluster_health(h: &ClusterHealthResponse) -> Value {
-    let status = match h.cluster_status() {
-        ClusterStatus::Unknown => "UNKNOWN",
-        ClusterStatus::Healthy => "HEALTHY",
-        ClusterStatus::Degraded => "DEGRADED",
-        ClusterStatus::Critical => "CRITICAL",
-    };
     let component = |c: &sextant_proto::v1::HealthComponent| {
         json!({
             "name": c.name,
@@ -154,7 +148,7 @@ pub fn cluster_health(h: &ClusterHealthResponse) -> Value {
         })
     };
     json!({
-        "cluster_status": status,
+        "cluster_status": cluster_status(h.cluster_status()),
         "score": h.score,
         "total_nodes": h.total_nodes,
         "ready_nodes": h.ready_nodes,
@@ -164,6 +158,17 @@ pub fn cluster_health(h: &ClusterHealthResponse) -> Value {
         "kubernetes": h.kubernetes,
         "warnings": h.warnings,
     })
+}
+
+/// A cluster's status as a word.
+#[must_use]
+pub fn cluster_status(status: ClusterStatus) -> &'static str {
+    match status {
+        ClusterStatus::Unknown => "UNKNOWN",
+        ClusterStatus::Healthy => "HEALTHY",
+        ClusterStatus::Degraded => "DEGRADED",
+        ClusterStatus::Critical => "CRITICAL",
+    }
 }
 
 /// An urgency as a word.

@@ -9,11 +9,11 @@ use regex::bytes::{Regex, RegexBuilder};
 
 /// Expression and what takes its place.
 static SECRETS: LazyLock<Vec<(Regex, &'static [u8])>> = LazyLock::new(|| {
-    let rules: [(&str, &'static [u8]); 6] = [
+    let rules: [(&str, &'static [u8]); 7] = [
         (r"-----BEGIN [A-Z0-9 ]+-----.*?(?:-----END [A-Z0-9 ]+-----|\z)", b"[secret]"),
         (r"\beyJ[a-z0-9_-]{8,}\.[a-z0-9_-]{8,}(?:\.[a-z0-9_-]*)?", b"[secret]"),
         (r"\b(bearer|basic)\s+[a-z0-9._~+/=-]{8,}", b"$1 [secret]"),
-        (r"(\w+://)[^\s/:@]*:[^\s/@]+@", b"${1}[secret]@"),
+        (r#"(\w+://)[^\s/"'<>]+@"#, b"${1}[secret]@"),
         (
             r"\b(?:(?:AKIA|ASIA)[0-9A-Z]{16}|gh[pousr]_[a-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[abprs]-[\w-]{10,}|sk-[\w-]{16,}|sha256~[\w-]{20,}|AIza[\w-]{30,}|hv[sb]\.[\w-]{20,})",
             b"[secret]",
@@ -22,6 +22,7 @@ static SECRETS: LazyLock<Vec<(Regex, &'static [u8])>> = LazyLock::new(|| {
             r#"([\w.-]*(?:passw(?:or)?d|passphrase|pwd|secret|token|api[_-]?key|access[_-]?key|private[_-]?key|credential)[\w-]*["']?\s*(?:[:=]|=>)\s*)(?:"(?:[^"\\]|\\.)*"?|'[^']*'?|[^\s,;&"'}\]]+)"#,
             b"${1}[secret]",
         ),
+        (r"(\s--?(?:pass(?:word|wd)?|token|secret|api-?key)\s+)[^\s-]\S*", b"${1}[secret]"),
     ];
     rules.map(|(expression, with)| (compiled(expression), with)).into()
 });
@@ -70,6 +71,12 @@ mod tests {
         f("DB_PASSWORD: 'x y'", "DB_PASSWORD: [secret]");
         f("Authorization: Bearer abcdef123456789", "Authorization: Bearer [secret]");
         f("postgres://app:s3cr3t@db:5432/x", "postgres://[secret]@db:5432/x");
+        f("amqp://me:p@ss:w@mq/v", "amqp://[secret]@mq/v");
+        f("https://ghtoken@host/a?token=abc&b=c", "https://[secret]@host/a?token=[secret]&b=c");
+        f("authorization: basic dXNlcjpwYXNz", "authorization: basic [secret]");
+        f("mysql --password hunter2 --host db", "mysql --password [secret] --host db");
+        f("login --token --verbose", "login --token --verbose");
+        f("apiVersion: v1, clientSecret=\"a\\\"b\", x", "apiVersion: v1, clientSecret=[secret], x");
         f("jwt eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.sig-x ok", "jwt [secret] ok");
         f("key AKIAIOSFODNN7EXAMPLE!", "key [secret]!");
         f("ghp_0123456789abcdefghijABCDEFGHIJ012345", "[secret]");

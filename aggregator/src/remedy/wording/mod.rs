@@ -71,23 +71,19 @@ impl Default for WordingConfig {
 }
 
 impl WordingConfig {
-    /// Checks the values; contacts nobody and reads no file.
-    ///
-    /// # Errors
-    /// What cannot be used.
-    pub fn check(&self) -> Result<(), WordingError> {
+    fn check(&self) -> Result<(), WordingError> {
         if self.url.is_none() {
             return Ok(());
         }
         let wrong = |key, what: String| Err(WordingError::Config { key, what });
         if self.model.trim().is_empty() {
-            return wrong("wording.model", "must not be empty".into());
+            return wrong("model", "must not be empty".into());
         }
         if !TIMEOUTS.contains(&self.timeout) {
-            return wrong("wording.timeout", format!("{:?} is not within 100ms and 2m", self.timeout));
+            return wrong("timeout", format!("{:?} is not within 100ms and 2m", self.timeout));
         }
         if !TOKENS.contains(&self.max_tokens) {
-            return wrong("wording.max_tokens", format!("{} is not within 16 and 8192", self.max_tokens));
+            return wrong("max_tokens", format!("{} is not within 16 and 8192", self.max_tokens));
         }
         Ok(())
     }
@@ -98,8 +94,8 @@ impl WordingConfig {
 pub enum WordingError {
     #[error("{key}: {what}")]
     Config { key: &'static str, what: String },
-    #[error("wording")]
-    Setup(#[source] HttpError),
+    #[error(transparent)]
+    Setup(HttpError),
     #[error("ask the model at {endpoint}")]
     Http { endpoint: String, source: HttpError },
     #[error("ask the model at {endpoint}: it answers with status {status}")]
@@ -119,7 +115,7 @@ impl Wording {
     /// The one of the configuration; none where none is configured.
     ///
     /// # Errors
-    /// As [`WordingConfig::check`], and when address or files cannot be used.
+    /// When a value, the address or a file cannot be used. Nobody is contacted.
     pub fn new(config: &WordingConfig) -> Result<Option<Self>, WordingError> {
         config.check()?;
         let Some(url) = &config.url else { return Ok(None) };
