@@ -117,11 +117,13 @@ pub struct HttpClient {
 trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 type Body = Full<Bytes>;
+/// What moves the bytes while somebody waits for an answer.
+type Driver = Connection<TokioIo<Box<dyn Io>>, Body>;
 
 /// A connection between requests.
 struct Open {
     sender: SendRequest<Body>,
-    connection: Pin<Box<Connection<TokioIo<Box<dyn Io>>, Body>>>,
+    connection: Pin<Box<Driver>>,
     since: Instant,
     ended: bool,
 }

@@ -219,8 +219,7 @@ fn tls(dir: &Path) -> Tls {
             PrivateKeyDer::from_pem_file(&server.1).expect("a key"),
         )
         .expect("a server");
-    let target =
-        Target { ca_file: Some(ca_file), identity: Some(identity), ..Target::default() };
+    let target = Target { ca_file: Some(ca_file), identity: Some(identity), ..Target::default() };
     Tls { acceptor: TlsAcceptor::from(Arc::new(config)), target }
 }
 
@@ -235,7 +234,9 @@ async fn tls_checks_both_sides() {
             let (stream, _) = listener.accept().await.expect("a connection");
             let Ok(mut stream) = acceptor.accept(stream).await else { continue };
             let mut got = Vec::new();
-            while !got.ends_with(b"\r\n\r\n") && stream.read_buf(&mut got).await.is_ok_and(|n| n > 0) {}
+            while !got.ends_with(b"\r\n\r\n")
+                && stream.read_buf(&mut got).await.is_ok_and(|n| n > 0)
+            {}
             if stream.write_all(OK).await.is_ok() {
                 stream.shutdown().await.expect("closed");
             }

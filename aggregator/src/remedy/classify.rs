@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
-use sextant_proto::v1::{self, Urgency};
 use serde::Deserialize;
+use sextant_proto::v1::{self, Urgency};
 
 use super::redact::redact;
 use super::runbook::placeholder::Names;
@@ -22,11 +22,11 @@ const MAX_COMPILED_BYTES: usize = 64 << 20;
 const ERRORS: &str = include_str!("../../knowledge/errors.toml");
 
 /// Words of texts that tell of trouble, whatever it is.
-const TROUBLE: &str = r"\b(?:errors?|err|fail(?:ed|ures?|s|ing)?|fatal|panic(?:ked)?|exceptions?|traceback|denied|refused|rejected|time(?:d|s)? ?out|timeouts?|kill(?:ed|s|ing)?|crash(?:ed|es|ing)?|abort(?:ed|s)?|unable|cannot|can'?t|could(?: not|n'?t)|does(?: not|n'?t)|won'?t|unreachable|invalid|corrupt(?:ed|ion)?|broken|hangs?|hanging|hung|stuck|lost|dead|down|slow(?:er|ly)?|unhealthy|critical|warn(?:ing)?|degraded|missing|expired|exceed(?:ed|s)?|overheat\w*|hot|segfault|core dumped|oom|evicted|pending|throttl\w*|flap\w*|drop(?:s|ped|ping)?|unsynchroni[sz]ed|drift\w*|not (?:found|ready|working|responding|answering|reachable|available|locked|running|starting)|wrong|bad|full|leak\w*|reset|restart(?:s|ed|ing)|fell|fallen|bug|problem|issue|xid|fault(?:y|s|ed)?|mismatch|unknown|insufficient)\b";
+const TROUBLE: &str = r"\b(?:errors?|err|fail(?:ed|ures?|s|ing)?|fatal|panic(?:ked)?|exceptions?|traceback|denied|refused|rejected|time(?:d|s)? ?out|timeouts?|kill(?:ed|s|ing)?|crash(?:ed|es|ing)?|abort(?:ed|s)?|unable|cannot|can'?t|could(?: not|n'?t)|does(?: not|n'?t)|won'?t|unreachable|invalid|corrupt(?:ed|ion)?|broken|hangs?|hanging|hung|stuck|lost|dead|down|slow(?:er|ly)?|unhealthy|critical|warn(?:ing)?|degraded|missing|expired|exceed(?:ed|s)?|overheat\w*|hot|segfault|core dumped|oom|evicted|pending|throttl\w*|flap\w*|drop(?:s|ped|ping)?|unsynchroni[sz]ed|drift\w*|not (?:found|ready|working|responding|answering|reachable|available|locked|running|starting)|wrong|bad|full|leak\w*|reset|restart(?:ed|ing)|fell|fallen|bug|problem|issue|xid|fault(?:y|s|ed)?|mismatch|unknown|insufficient)\b";
 /// What takes their trouble from such words.
-const HARMLESS: &str = r"\b(?:no|0|zero|without|without any|no more) (?:known )?(?:errors?|failures?|warnings?|issues?|problems?|timeouts?|restarts|drops|dropped|lost|failed|faults?|crashes)\b|\b(?:errors?|failures?|failed|warnings?|unreachable|dropped|lost|restarts|killed|aborted|drops|timeouts?)\s*[=:]\s*0\b|\btimeout[ :=]+\d+\s*(?:ms|s|m|h)?\b|\b(?:fail|error)[ -]?(?:over|safe)\b";
+const HARMLESS: &str = r#"\b(?:no|0|zero|without|without any|no more) (?:known )?(?:errors?|failures?|warnings?|issues?|problems?|timeouts?|restarts|drops|dropped|lost|failed|faults?|crashes)\b|\b(?:errors?|failures?|failed|warnings?|unreachable|dropped|lost|restarts|killed|aborted|drops|timeouts?)\s*[=:]\s*0\b|\btimeout["' :=]+\d+\s*(?:ms|s|m|h)?\b|\b(?:fail|error)[ -]?(?:over|safe)\b"#;
 /// Before an expression's match: there is none of it.
-const NEGATED: &str = r"\b(?:no|zero|without|0)(?: \w+){0,2} $";
+const NEGATED: &str = r"(?:^|[\s,;:(])(?:no|zero|without|0)(?: \w+){0,2} $";
 
 /// A class of errors.
 #[derive(Debug)]
@@ -226,10 +226,8 @@ pub fn read(text: &str) -> Reading {
         let exact = |c: &usize| !all.classes[*c].general;
         let any_exact = of_line.iter().any(|c| exact(c) && all.classes[*c].name.starts_with("Gpu"));
         for class in of_line.into_iter().filter(|c| exact(c) || !any_exact) {
-            found[class].get_or_insert_with(|| Found {
-                class: &all.classes[class],
-                line: shown(line),
-            });
+            found[class]
+                .get_or_insert_with(|| Found { class: &all.classes[class], line: shown(line) });
         }
         trouble |= all.trouble.is_match(&all.harmless.replace_all(bytes, &b""[..]));
     }

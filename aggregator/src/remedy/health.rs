@@ -29,6 +29,8 @@ const CRITICAL_BELOW: f64 = 50.0;
 const HEALTHY_FROM: f64 = 90.0;
 /// Everything that is not measured on a device.
 const HOST: &str = "host";
+/// What is wrong with a node as a whole.
+const NODES: &str = "nodes";
 const COMPONENTS: [&str; 5] = ["gpu", "ptp", "sriov", HOST, "agent"];
 
 /// What is known of a cluster.
@@ -81,7 +83,7 @@ pub fn assess(known: &Known<'_>, library: &Library) -> ClusterHealthResponse {
             let own = of(Some(part)) * if part == HOST { pressed } else { 1.0 };
             parts.entry(part).or_default().push(own);
         }
-        parts.entry("nodes").or_default().push(if ready { 1.0 } else { 0.0 });
+        parts.entry(NODES).or_default().push(if ready { 1.0 } else { 0.0 });
         issues.extend(node_issues(node, reports, facts));
     }
     let lost = matches!(known.connection, Connection::Unreachable(_));
@@ -101,7 +103,10 @@ pub fn assess(known: &Known<'_>, library: &Library) -> ClusterHealthResponse {
     answer.components = components(&parts, known.anomalies);
     issues.extend(known.anomalies.iter().map(|a| issue(a, library)));
     issues.sort_by(|a, b| {
-        let order = |i: &HealthIssue| (std::cmp::Reverse(i.severity), i.since_unix_ms);
+        // A node that is gone hides what else is wrong with it.
+        let order = |i: &HealthIssue| {
+            (std::cmp::Reverse(i.severity), i.component != NODES, i.since_unix_ms)
+        };
         order(a).cmp(&order(b)).then_with(|| (&a.node, &a.rule).cmp(&(&b.node, &b.rule)))
     });
     answer.recommendations = recommendations(&issues, library);
@@ -114,8 +119,7 @@ pub fn assess(known: &Known<'_>, library: &Library) -> ClusterHealthResponse {
 }
 
 fn reports(node: &Node, known: &Known<'_>) -> bool {
-    node.connected
-        && known.now_ms.saturating_sub(node.last_seen_unix_ms) <= known.stale_after_ms
+    node.connected && known.now_ms.saturating_sub(node.last_seen_unix_ms) <= known.stale_after_ms
 }
 
 fn weight(anomaly: &Anomaly) -> f64 {
@@ -131,8 +135,7 @@ fn weight(anomaly: &Anomaly) -> f64 {
 fn component(anomaly: &Anomaly) -> &'static str {
     let of = |word: &str| {
         let prefix = format!("{word}_");
-        anomaly.metric.starts_with(&prefix)
-            || anomaly.rule.to_ascii_lowercase().starts_with(word)
+        anomaly.metric.starts_with(&prefix) || anomaly.rule.to_ascii_lowercase().starts_with(word)
     };
     match () {
         () if of("gpu") || anomaly.rule.starts_with("Nvswitch") => "gpu",
@@ -144,7 +147,7 @@ fn component(anomaly: &Anomaly) -> &'static str {
 }
 
 fn components(parts: &BTreeMap<&str, Vec<f64>>, anomalies: &[Anomaly]) -> Vec<HealthComponent> {
-    let names = std::iter::once("nodes").chain(COMPONENTS);
+    let names = std::iter::once(NODES).chain(COMPONENTS);
     let component = |name: &str| {
         let own = anomalies.iter().filter(|a| component(a) == name);
         let mut part = HealthComponent {
@@ -169,7 +172,7 @@ fn node_issues(node: &Node, reports: bool, facts: Option<&NodeFacts>) -> Vec<Hea
     let issue = |text: String, since_unix_ms, runbook: &str| HealthIssue {
         cluster: node.cluster.clone(),
         node: node.name.clone(),
-        component: "nodes".into(),
+        component: NODES.into(),
         severity: Severity::Critical.into(),
         text,
         since_unix_ms,

@@ -1,10 +1,10 @@
 //! Answers as JSON, with names in `snake_case` and enumerations as words in capitals.
 
+use serde_json::{Map, Value, json};
 use sextant_proto::v1::{
     ClusterHealthResponse, ClusterStatus, Diagnosis, Evidence, Fix, Label, Risk, Runbook,
     RunbookMatch, RunbookStep, Severity, SuggestRunbookResponse, Urgency,
 };
-use serde_json::{Map, Value, json};
 
 /// A diagnosis.
 #[must_use]

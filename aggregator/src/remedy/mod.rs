@@ -25,10 +25,10 @@ mod tests;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use sextant_proto::v1::{
     self, ClusterHealthResponse, Diagnosis, ListRunbooksResponse, SuggestRunbookResponse,
 };
-use serde::{Deserialize, Serialize};
 
 use self::facts::{ClusterFacts, Connection, NotConnected};
 use self::runbook::{Known, RunbookError, Runbooks};
@@ -148,7 +148,9 @@ impl Remedies {
         let total_matched = u32::try_from(results.len()).unwrap_or(u32::MAX);
         results.truncate(if top == 0 { TOP } else { top.min(MAX_TOP) });
         let query = match topic {
-            Topic::Text(text) => redact::redact(text.chars().take(200).collect::<String>().trim(), false),
+            Topic::Text(text) => {
+                redact::redact(text.chars().take(200).collect::<String>().trim(), false)
+            }
             Topic::Rule(rule) => (*rule).to_owned(),
             Topic::Anomalies(all) => {
                 all.iter().map(|a| a.id.to_string()).collect::<Vec<_>>().join(",")

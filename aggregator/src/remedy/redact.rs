@@ -31,7 +31,10 @@ static ADDRESSES: LazyLock<Vec<(Regex, &'static [u8])>> = LazyLock::new(|| {
     let rules: [(&str, &'static [u8]); 3] = [
         (r"\b[a-z0-9._%+-]+@[a-z0-9-]+(?:\.[a-z0-9-]+)+\b", b"[email]"),
         (r"\b(?:\d{1,3}\.){3}\d{1,3}\b", b"[address]"),
-        (r"\b(?:[0-9a-f]{1,4}:){3,7}(?::?[0-9a-f]{1,4})+\b|\b[0-9a-f]{1,4}(?::[0-9a-f]{1,4})*::[0-9a-f:]*", b"[address]"),
+        (
+            r"\b(?:[0-9a-f]{1,4}:){3,7}(?::?[0-9a-f]{1,4})+\b|\b[0-9a-f]{1,4}(?::[0-9a-f]{1,4})*::[0-9a-f:]*",
+            b"[address]",
+        ),
     ];
     rules.map(|(expression, with)| (compiled(expression), with)).into()
 });

@@ -26,7 +26,8 @@ const STOP: &[&str] = &[
     "will", "with", "would", "you", "your", "please", "help",
 ];
 /// A number that follows one of these belongs to it; words and signs may stand between.
-const NUMBERED: &[(&str, usize)] = &[("xid", 5), ("sxid", 5), ("code", 1), ("clockclass", 1), ("class", 1), ("status", 1)];
+const NUMBERED: &[(&str, usize)] =
+    &[("xid", 5), ("sxid", 5), ("code", 1), ("clockclass", 1), ("class", 1), ("status", 1)];
 
 /// What is searched: texts with their weights.
 #[derive(Debug)]
@@ -151,7 +152,8 @@ fn parts(word: &str) -> Vec<String> {
     let mut letters = word.chars().peekable();
     while let Some(c) = letters.next() {
         let lower_next = letters.peek().is_some_and(|n| n.is_lowercase());
-        let begins = c.is_uppercase() && (before.is_lowercase() || (before.is_uppercase() && lower_next));
+        let begins =
+            c.is_uppercase() && (before.is_lowercase() || (before.is_uppercase() && lower_next));
         let digit_edge = c.is_ascii_digit() != before.is_ascii_digit() && before != '_';
         if c == '_' || begins || (digit_edge && c.is_ascii_digit() && word.len() > 6) {
             parts.push(String::new());

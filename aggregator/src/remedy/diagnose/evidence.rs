@@ -14,7 +14,11 @@ const MAX_EVIDENCE: usize = 40;
 /// The beginning of the evidence that goes with the text's class.
 pub(super) const RELATED: &str = "goes with it: ";
 
-pub(super) fn evidence(reading: &Reading, scene: &Scene, suspects: &[Suspect<'_>]) -> Vec<Evidence> {
+pub(super) fn evidence(
+    reading: &Reading,
+    scene: &Scene,
+    suspects: &[Suspect<'_>],
+) -> Vec<Evidence> {
     let place = |kind: &str, text: String| Evidence {
         kind: kind.into(),
         text,
@@ -47,8 +51,7 @@ pub(super) fn evidence(reading: &Reading, scene: &Scene, suspects: &[Suspect<'_>
         Some(Evidence { id: stored.id, time_unix_ms, ..place("event", redact(&text, false)) })
     };
     let events = scene.events.iter().filter_map(event).take(MAX_PER_KIND);
-    let kubernetes =
-        scene.kubernetes.iter().map(|text| place("kubernetes", redact(text, false)));
+    let kubernetes = scene.kubernetes.iter().map(|text| place("kubernetes", redact(text, false)));
     let all = lines.chain(kubernetes).chain(devices.take(MAX_PER_KIND)).chain(anomalies);
     all.chain(events).take(MAX_EVIDENCE).collect()
 }

@@ -106,7 +106,8 @@ fn state_cause(
     match (class, blamed) {
         (Some(class), Some(suspect)) => {
             answer.severity = class.severity.max(urgency(suspect.anomaly)).into();
-            answer.root_cause = format!("{} It shows as {}.", sentence(&suspect.anomaly.summary), class.name);
+            answer.root_cause =
+                format!("{} It shows as {}.", sentence(&suspect.anomaly.summary), class.name);
             answer.explanation = format!("{} {}", class.explanation, action(suspect.anomaly));
             answer.confidence = suspect.weight;
         }
@@ -114,7 +115,8 @@ fn state_cause(
             answer.severity = class.severity.into();
             answer.root_cause.clone_from(&class.cause);
             answer.explanation.clone_from(&class.explanation);
-            let by = answer.evidence.iter().any(|e| e.kind == "anomaly" && e.text.starts_with(RELATED));
+            let by =
+                answer.evidence.iter().any(|e| e.kind == "anomaly" && e.text.starts_with(RELATED));
             answer.confidence = supported(class.confidence, by);
         }
         (None, Some(suspect)) => {
@@ -143,9 +145,10 @@ fn state_cause(
         (None, None) => {
             answer.severity = Urgency::Medium.into();
             answer.root_cause = "The text tells of trouble, and is of no known class.".into();
-            answer.explanation = "The runbooks below share its words. With the pod or node that it \
+            answer.explanation =
+                "The runbooks below share its words. With the pod or node that it \
                 is about, what is open there is taken into account."
-                .into();
+                    .into();
             answer.confidence = UNKNOWN_CONFIDENCE;
         }
     }
@@ -160,11 +163,7 @@ fn sentence(text: &str) -> String {
 }
 
 fn action(anomaly: &Anomaly) -> String {
-    if anomaly.action.is_empty() {
-        String::new()
-    } else {
-        sentence(&anomaly.action)
-    }
+    if anomaly.action.is_empty() { String::new() } else { sentence(&anomaly.action) }
 }
 
 fn request_id(reading: &Reading, scene: &Scene, now_ms: i64) -> String {

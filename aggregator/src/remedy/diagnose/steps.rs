@@ -42,7 +42,10 @@ pub(super) fn books<'a>(
     }
     if class.is_some() {
         let mut names = scene.names.clone();
-        let beside: Vec<_> = suspects.iter().filter(|s| s.related && s.anomaly.severity() > Severity::Info).collect();
+        let beside: Vec<_> = suspects
+            .iter()
+            .filter(|s| s.related && s.anomaly.severity() > Severity::Info)
+            .collect();
         if let [only] = beside.as_slice() {
             names = names.or(&Scene::names_of(only.anomaly));
         }
@@ -93,9 +96,11 @@ fn fix(step: &Step, book: &Runbook, names: &Names) -> Fix {
     for command in &step.commands {
         match names.fill(command) {
             Ok(command) => commands.push(command),
-            Err(missing) => look_up.extend(missing.into_iter().filter_map(|name| {
-                placeholder::known(name).map(|(_, how)| how.to_owned())
-            })),
+            Err(missing) => look_up.extend(
+                missing
+                    .into_iter()
+                    .filter_map(|name| placeholder::known(name).map(|(_, how)| how.to_owned())),
+            ),
         }
     }
     look_up.sort();
@@ -115,9 +120,9 @@ pub(super) fn related_runbooks(
     library: &Library,
     topic: &Topic<'_>,
 ) -> Vec<RunbookMatch> {
-    let used = used.iter().map(|(book, _)| {
-        suggest::matched(book, 1.0, vec!["its steps are shown above".into()])
-    });
+    let used = used
+        .iter()
+        .map(|(book, _)| suggest::matched(book, 1.0, vec!["its steps are shown above".into()]));
     let mut related: Vec<RunbookMatch> = used.collect();
     let others = suggest::of_topic(library, topic).into_iter();
     let new = |m: &RunbookMatch| related.iter().all(|r| r.id != m.id);

@@ -16,24 +16,29 @@ pub(super) struct Suspect<'a> {
 
 /// What is open on the node, the likeliest cause first.
 pub(super) fn suspects<'a>(scene: &'a Scene, class: Option<&Class>) -> Vec<Suspect<'a>> {
-    let mut suspects: Vec<Suspect<'a>> = scene.anomalies.iter().map(|anomaly| {
-        let related = class.is_some_and(|c| c.is_related(&anomaly.rule));
-        let own_device = scene.devices.iter().any(|d| {
-            d.is_subject_of(&anomaly.labels) || d.is_subject_of(&anomaly.entity)
-        });
-        let base = match anomaly.severity() {
-            Severity::Critical => 0.6,
-            Severity::Warning => 0.35,
-            Severity::Info | Severity::Unspecified => 0.1,
-        };
-        // What is only unusual is a hint, not a fault.
-        let base = if anomaly.detector == "robust_z" { base * 0.4 } else { base };
-        let joined = [(related, 0.3), (own_device, 0.5)]
-            .iter()
-            .filter(|(holds, _)| *holds)
-            .fold(base, |all, (_, more)| both(all, *more));
-        Suspect { anomaly, related, own_device, weight: joined }
-    }).collect();
+    let mut suspects: Vec<Suspect<'a>> = scene
+        .anomalies
+        .iter()
+        .map(|anomaly| {
+            let related = class.is_some_and(|c| c.is_related(&anomaly.rule));
+            let own_device = scene
+                .devices
+                .iter()
+                .any(|d| d.is_subject_of(&anomaly.labels) || d.is_subject_of(&anomaly.entity));
+            let base = match anomaly.severity() {
+                Severity::Critical => 0.6,
+                Severity::Warning => 0.35,
+                Severity::Info | Severity::Unspecified => 0.1,
+            };
+            // What is only unusual is a hint, not a fault.
+            let base = if anomaly.detector == "robust_z" { base * 0.4 } else { base };
+            let joined = [(related, 0.3), (own_device, 0.5)]
+                .iter()
+                .filter(|(holds, _)| *holds)
+                .fold(base, |all, (_, more)| both(all, *more));
+            Suspect { anomaly, related, own_device, weight: joined }
+        })
+        .collect();
     suspects.sort_by(|a, b| {
         b.weight.total_cmp(&a.weight).then(b.anomaly.opened_unix_ms.cmp(&a.anomaly.opened_unix_ms))
     });

@@ -7,8 +7,5 @@ macro_rules! runbooks {
 }
 
 /// File names and contents.
-pub(super) const BUILTIN: &[(&str, &str)] = runbooks![
-    "kubernetes-crash-loop.md",
-    "kubernetes-image-pull.md",
-    "kubernetes-oom-killed.md",
-];
+pub(super) const BUILTIN: &[(&str, &str)] =
+    runbooks!["kubernetes-crash-loop.md", "kubernetes-image-pull.md", "kubernetes-oom-killed.md",];

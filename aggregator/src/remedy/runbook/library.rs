@@ -168,8 +168,7 @@ fn files(directory: &Path) -> Result<Vec<PathBuf>, RunbookError> {
 type Listing = Vec<(PathBuf, u64, Option<std::time::SystemTime>)>;
 
 fn listing(directory: &Path) -> Result<Listing, RunbookError> {
-    let failed =
-        |source| RunbookError::Read { path: directory.display().to_string(), source };
+    let failed = |source| RunbookError::Read { path: directory.display().to_string(), source };
     let (mut found, mut bytes) = (Listing::new(), 0);
     for entry in std::fs::read_dir(directory).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
@@ -203,7 +202,8 @@ pub struct Runbooks {
 #[derive(Debug)]
 struct State {
     library: Arc<Library>,
-    listing: Listing,
+    /// None when it could not be read.
+    listing: Option<Listing>,
     looked_ms: i64,
     error: String,
 }
@@ -214,7 +214,7 @@ impl Runbooks {
     /// # Errors
     /// As [`Library::load`].
     pub fn load(directory: Option<PathBuf>, known: Known) -> Result<Self, RunbookError> {
-        let listing = directory.as_deref().map(listing).transpose()?.unwrap_or_default();
+        let listing = directory.as_deref().map(listing).transpose()?;
         let library = Arc::new(Library::load(directory.as_deref(), &known)?);
         let state = State { library, listing, looked_ms: 0, error: String::new() };
         Ok(Self { directory, known, state: RwLock::new(state) })
@@ -223,7 +223,9 @@ impl Runbooks {
     /// The library, with what has changed in the directory. Reads the disk.
     #[must_use]
     pub fn now(&self, now_ms: i64) -> Arc<Library> {
-        let Some(directory) = &self.directory else { return Arc::clone(&self.state.read().library) };
+        let Some(directory) = &self.directory else {
+            return Arc::clone(&self.state.read().library);
+        };
         {
             let state = self.state.read();
             if (0..LOOK_EVERY_MS).contains(&now_ms.saturating_sub(state.looked_ms)) {
@@ -233,9 +235,9 @@ impl Runbooks {
         let mut state = self.state.write();
         state.looked_ms = now_ms;
         let (listing, read) = match listing(directory) {
-            Ok(new) if new == state.listing => return Arc::clone(&state.library),
-            Ok(new) => (new, Library::load(Some(directory), &self.known)),
-            Err(error) => (Listing::new(), Err(error)),
+            Ok(new) if state.listing.as_ref() == Some(&new) => return Arc::clone(&state.library),
+            Ok(new) => (Some(new), Library::load(Some(directory), &self.known)),
+            Err(error) => (None, Err(error)),
         };
         state.listing = listing;
         match read {

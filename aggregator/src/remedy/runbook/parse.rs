@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Arc;
 
-use sextant_proto::v1::{Risk, Urgency};
 use serde::Deserialize;
+use sextant_proto::v1::{Risk, Urgency};
 use toml::Spanned;
 
 use super::placeholder;
@@ -24,8 +24,20 @@ const MAX_ITEMS: usize = 200;
 /// The keys of the front matter, and of a check or step.
 #[cfg(test)]
 pub(super) const FRONT_KEYS: [&str; 14] = [
-    "id", "title", "severity", "rules", "xids", "events", "errors", "keywords", "symptoms", "check",
-    "step", "prevention", "sources", "replaces",
+    "id",
+    "title",
+    "severity",
+    "rules",
+    "xids",
+    "events",
+    "errors",
+    "keywords",
+    "symptoms",
+    "check",
+    "step",
+    "prevention",
+    "sources",
+    "replaces",
 ];
 #[cfg(test)]
 pub(super) const STEP_KEYS: [&str; 4] = ["do", "risk", "commands", "warning"];
@@ -139,12 +151,11 @@ fn check(spec: Front, known: &Known) -> Result<Runbook, Wrong> {
     let spanned = |list: &[Spanned<String>]| -> Vec<(Range<usize>, String)> {
         list.iter().map(|s| (s.span(), s.get_ref().clone())).collect()
     };
-    let errors = listed("errors", spanned(&spec.errors), |class| {
-        match known.errors.contains(class) {
+    let errors =
+        listed("errors", spanned(&spec.errors), |class| match known.errors.contains(class) {
             true => Ok(()),
             false => Err(format!("there is no error class {class}")),
-        }
-    })?;
+        })?;
     let events = listed("events", spanned(&spec.events), |kind| {
         let fit = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._".contains(c);
         match kind.contains('.') && kind.chars().all(fit) {

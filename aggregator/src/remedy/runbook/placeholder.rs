@@ -184,7 +184,10 @@ mod tests {
     fn command_is_filled_or_says_what_is_missing() {
         let names = names(&[("node", "gpu-7"), ("pci", "0000:3b:00.0")]);
         let filled = names.fill("ssh {node} lspci -s {pci} | awk '{print $1}'");
-        assert_eq!(filled.expect("all known"), "ssh gpu-7 lspci -s 0000:3b:00.0 | awk '{print $1}'");
+        assert_eq!(
+            filled.expect("all known"),
+            "ssh gpu-7 lspci -s 0000:3b:00.0 | awk '{print $1}'"
+        );
         let missing = names.fill("kubectl -n {namespace} logs {pod} -c {container} {pod}");
         assert_eq!(missing.expect_err("three"), ["container", "namespace", "pod"]);
         assert_eq!(names.describe("drain {node} and {gpu_index}"), "drain gpu-7 and the gpu index");

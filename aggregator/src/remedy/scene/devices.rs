@@ -89,9 +89,8 @@ impl Scene {
             .filter(|d| d.kind == "vf")
             .flat_map(|d| d.labels.iter().filter(|l| l.name == "pci").map(|l| l.value.clone()))
             .collect();
-        self.devices.retain(|d| {
-            d.kind == "vf" || !d.labels.iter().any(|l| known.contains(&l.value))
-        });
+        self.devices
+            .retain(|d| d.kind == "vf" || !d.labels.iter().any(|l| known.contains(&l.value)));
         Ok(())
     }
 

@@ -183,7 +183,6 @@ impl Scene {
         let node = self.subject.node.clone();
         self.devices.retain(|d| d.node == node);
     }
-
 }
 
 fn describe_deployment(name: &str, namespace: &str, found: Option<DeploymentFacts>) -> String {

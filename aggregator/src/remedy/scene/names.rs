@@ -63,11 +63,7 @@ impl Scene {
 }
 
 /// The index, UUID and PCI address of the GPU of which the names have one of them.
-fn complete_gpu(
-    queries: &Queries,
-    node: &str,
-    mut names: Names,
-) -> Result<Names, QueryError> {
+fn complete_gpu(queries: &Queries, node: &str, mut names: Names) -> Result<Names, QueryError> {
     let known = ["gpu_uuid", "gpu_index", "pci"].map(|n| names.get(n).map(ToOwned::to_owned));
     if known.iter().all(Option::is_some) || known.iter().all(Option::is_none) {
         return Ok(names);
@@ -134,7 +130,10 @@ mod tests {
             ..v1::Anomaly::default()
         };
         let names = Scene::names_of(&anomaly);
-        assert_eq!(names.fill("{node} {pf} {pci} {metric}").as_deref(), Ok("n ens1f0 0000:02:00.0 sriov_pf_up"));
+        assert_eq!(
+            names.fill("{node} {pf} {pci} {metric}").as_deref(),
+            Ok("n ens1f0 0000:02:00.0 sriov_pf_up")
+        );
         assert_eq!(names.get("device"), None);
     }
 }

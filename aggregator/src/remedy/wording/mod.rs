@@ -12,11 +12,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use hyper::StatusCode;
-use sextant_proto::v1::{self, Diagnosis};
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use sextant_proto::v1::{self, Diagnosis};
 
 use super::redact::redact;
 use crate::http_client::{Credentials, HttpClient, HttpError, Limits, Target};
@@ -155,9 +155,11 @@ impl Wording {
             let text: String = text.chars().take(MAX_FACT_CHARS).collect();
             redact(&text, self.config.redact_addresses)
         };
-        let evidence = answer.evidence.iter().take(MAX_FACTS).map(|e| {
-            json!({ "kind": e.kind, "text": clean(&e.text) })
-        });
+        let evidence = answer
+            .evidence
+            .iter()
+            .take(MAX_FACTS)
+            .map(|e| json!({ "kind": e.kind, "text": clean(&e.text) }));
         let facts = json!({
             "category": answer.error_category,
             "severity": super::json::urgency(answer.severity()),
