@@ -12,13 +12,15 @@
 //! else HEALTHY. So nothing that gets worse makes score or status better.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use sextant_proto::v1::{
     Anomaly, ClusterHealthResponse, ClusterStatus, HealthComponent, HealthIssue, Node, Severity,
 };
 
 use super::facts::{Connection, NodeFacts};
-use super::runbook::Library;
+use super::runbook::{Library, Runbook};
+use crate::detect::Stale;
 
 /// Issues that an answer shows, and recommendations.
 const MAX_ISSUES: usize = 500;
@@ -84,7 +86,7 @@ pub fn assess(known: &Known<'_>, library: &Library) -> ClusterHealthResponse {
             parts.entry(part).or_default().push(own);
         }
         parts.entry(NODES).or_default().push(if ready { 1.0 } else { 0.0 });
-        issues.extend(node_issues(node, reports, facts));
+        issues.extend(node_issues(node, reports, facts, library));
     }
     let lost = matches!(known.connection, Connection::Unreachable(_));
     let score = 100.0 * mean(&health) - if lost { API_SERVER_POINTS } else { 0.0 };
@@ -168,8 +170,13 @@ fn components(parts: &BTreeMap<&str, Vec<f64>>, anomalies: &[Anomaly]) -> Vec<He
 }
 
 /// What is wrong with a node as a whole.
-fn node_issues(node: &Node, reports: bool, facts: Option<&NodeFacts>) -> Vec<HealthIssue> {
-    let issue = |text: String, since_unix_ms, runbook: &str| HealthIssue {
+fn node_issues(
+    node: &Node,
+    reports: bool,
+    facts: Option<&NodeFacts>,
+    library: &Library,
+) -> Vec<HealthIssue> {
+    let issue = |text: String, since_unix_ms, book: Option<&Arc<Runbook>>| HealthIssue {
         cluster: node.cluster.clone(),
         node: node.name.clone(),
         component: NODES.into(),
@@ -177,22 +184,23 @@ fn node_issues(node: &Node, reports: bool, facts: Option<&NodeFacts>) -> Vec<Hea
         text,
         since_unix_ms,
         rule: String::new(),
-        runbook: runbook.into(),
+        runbook: book.map(|b| b.id.clone()).unwrap_or_default(),
     };
+    let of_error = |class| library.of_error(class).next();
     let mut issues = Vec::new();
     if !reports {
         let how = if node.connected { "sends nothing" } else { "is not connected" };
         let text = format!("the agent of {} {how}", node.name);
-        issues.push(issue(text, node.last_seen_unix_ms, "node-stale"));
+        issues.push(issue(text, node.last_seen_unix_ms, library.of_rule(Stale::RULE).next()));
     }
     if let Some(facts) = facts {
         if !facts.ready {
             let text = format!("Kubernetes says that {} is not ready", node.name);
-            issues.push(issue(text, 0, "node-not-ready"));
+            issues.push(issue(text, 0, of_error("NodeNotReady")));
         }
         for pressure in &facts.pressures {
             let text = format!("Kubernetes reports {pressure} of {}", node.name);
-            issues.push(issue(text, 0, "node-pressure"));
+            issues.push(issue(text, 0, of_error("NodePressure")));
         }
     }
     issues

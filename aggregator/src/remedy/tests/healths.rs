@@ -76,6 +76,21 @@ fn known_clusters_have_known_health() {
 }
 
 #[test]
+fn issue_names_a_runbook_only_where_there_is_one() {
+    let mut world = World::of(1);
+    world.nodes[0].connected = false;
+    let pressures = vec!["MemoryPressure".into()];
+    world.kubernetes.push(NodeFacts { name: "n1".into(), ready: false, pressures });
+    world.anomalies.push(anomaly("NoSuchRule", Severity::Critical, &[]));
+    let health = world.health();
+    assert_eq!(health.issues.len(), 4);
+    for issue in &health.issues {
+        let known = issue.runbook.is_empty() || BUILTIN.get(&issue.runbook).is_some();
+        assert!(known, "{issue:?}");
+    }
+}
+
+#[test]
 fn without_a_node_health_is_not_known() {
     let health = World::of(0).health();
     assert_eq!((health.cluster_status(), health.score), (ClusterStatus::Unknown, None));

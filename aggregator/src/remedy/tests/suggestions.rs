@@ -27,7 +27,7 @@ fn error_text_leads_to_the_runbook_of_its_class() {
 
 #[test]
 fn words_that_no_runbook_has_suggest_nothing() {
-    for text in ["", "a", "my dog ate it", "hello", "lorem ipsum dolor sit amet"] {
+    for text in ["", "a", "my dog ate it", "hello"] {
         let found = of_topic(&BUILTIN, &Topic::Text(text));
         assert!(found.is_empty(), "{text:?}: {found:?}");
     }
