@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use sextant_proto::chain::chain;
 use sextant_proto::logging::LogConfig;
 
 use crate::auth::AuthConfig;
@@ -13,6 +14,8 @@ use crate::detect::DetectConfig;
 use crate::in_flight::{self, LimitsConfig};
 use crate::incident::IncidentConfig;
 use crate::projection::ExpositionConfig;
+use crate::remedy::wording::{Wording, WordingConfig};
+use crate::remedy::{self, KnowledgeConfig};
 use crate::writer::WriterConfig;
 
 /// Everything that can be configured.
@@ -31,6 +34,8 @@ pub struct Config {
     pub detect: DetectConfig,
     pub incidents: IncidentConfig,
     pub exposition: ExpositionConfig,
+    pub knowledge: KnowledgeConfig,
+    pub wording: WordingConfig,
     pub log: LogConfig,
 }
 
@@ -48,6 +53,8 @@ impl Default for Config {
             detect: DetectConfig::default(),
             incidents: IncidentConfig::default(),
             exposition: ExpositionConfig::default(),
+            knowledge: KnowledgeConfig::default(),
+            wording: WordingConfig::default(),
             log: LogConfig::default(),
         }
     }
@@ -200,6 +207,10 @@ impl Config {
             .check()
             .map_err(|e| ConfigError::Value { key: "detect", what: e.to_string() })?;
         self.incidents.check().map_err(|what| ConfigError::Value { key: "incidents", what })?;
+        remedy::load_runbooks(&self.knowledge, &self.detect)
+            .map_err(|e| ConfigError::Value { key: "knowledge", what: chain(&e) })?;
+        Wording::new(&self.wording)
+            .map_err(|e| ConfigError::Value { key: "wording", what: chain(&e) })?;
         let log = sextant_proto::logging::check(&self.log);
         log.map_err(|e| ConfigError::Value { key: "log", what: e.to_string() })
     }

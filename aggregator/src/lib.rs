@@ -11,6 +11,7 @@
 //! | [`writer`], [`storage`] | the one thread that writes, and what it writes to |
 //! | [`rehearsal`] | rules tried out on what is stored |
 //! | [`query`], [`selector`], [`hub`] | the questions, and what happens as it happens |
+//! | [`remedy`] | what an error means, and what to do |
 //! | [`api`], [`exposition`], [`auth`] | gRPC, HTTP and who may use them |
 //! | [`projection`] | the names that other tools made standard |
 //! | [`cli`] | the terminal commands |
@@ -28,6 +29,7 @@ pub mod episode;
 pub mod exposition;
 pub mod head;
 pub mod health;
+pub mod http_client;
 pub mod hub;
 pub mod in_flight;
 pub mod incident;
@@ -39,6 +41,7 @@ pub mod process;
 pub mod projection;
 pub mod query;
 pub mod rehearsal;
+pub mod remedy;
 pub mod selector;
 pub mod series;
 pub mod stats;

@@ -283,6 +283,7 @@ async fn ask_own(
         start_unix_ms: question.start_ms,
         end_unix_ms: question.end_ms,
         step_ms: if question.step_ms == i64::from(INTERVAL_MS) { 0 } else { question.step_ms },
+        ..RangeRequest::default()
     };
     let mut answer = client.range(request).await?.into_inner();
     let (mut series, mut points) = (std::collections::HashSet::new(), 0);
@@ -296,16 +297,19 @@ async fn ask_own(
     Ok((series.len() as u64, points))
 }
 
-/// The newest values of all series, of which the highest are taken here.
+/// The highest of the newest values.
 async fn top_own(
     client: &mut QueryClient<Channel>,
     question: &Question,
     selector: &str,
 ) -> anyhow::Result<Count> {
-    let request = InstantRequest { selector: selector.into(), time_unix_ms: question.end_ms };
-    let mut samples = client.instant(request).await?.into_inner().samples;
-    samples.sort_by(|a, b| b.value.total_cmp(&a.value));
-    samples.truncate(TOP);
+    let request = InstantRequest {
+        selector: selector.into(),
+        time_unix_ms: question.end_ms,
+        limit_top: u32::try_from(TOP)?,
+        ..InstantRequest::default()
+    };
+    let samples = client.instant(request).await?.into_inner().samples;
     Ok((samples.len() as u64, samples.len() as u64))
 }
 

@@ -42,8 +42,8 @@ fn check(name: &str, new: &[u8]) {
 
 #[test]
 fn generated_code_is_up_to_date() {
-    let sources =
-        ["telemetry", "ingest", "query", "rules"].map(|n| format!("sextant/v1/{n}.proto"));
+    let sources = ["telemetry", "ingest", "query", "rules", "advice"]
+        .map(|n| format!("sextant/v1/{n}.proto"));
     let sources = sources.each_ref().map(String::as_str);
     let (descriptors, code) = compile(&sources, "sextant.v1.rs");
     check("sextant.v1.rs", &code);

@@ -1,5 +1,6 @@
 //! What people and tools connect to: gRPC and HTTP, skins over `query`.
 
+pub mod advice;
 pub mod grpc;
 pub mod http;
 mod incidents;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use sextant_proto::DESCRIPTOR_SET;
+use sextant_proto::v1::advice_server::AdviceServer;
 use sextant_proto::v1::query_server::QueryServer;
 use sextant_proto::v1::rules_server::RulesServer;
 use sextant_proto::v1::telemetry_ingest_server::TelemetryIngestServer;
@@ -15,6 +16,7 @@ use tonic::transport::server::TcpIncoming;
 use tonic::transport::{Certificate, Identity, Server, ServerTlsConfig};
 use tonic_health::pb::health_server::{Health as HealthService, HealthServer};
 
+use crate::api::advice::{self, AdviceService};
 use crate::api::grpc::QueryService;
 use crate::api::rules::RulesService;
 use crate::auth::{Authority, Role};
@@ -35,6 +37,7 @@ pub(super) struct Services<H> {
     pub(super) health: H,
     pub(super) ingest: Ingest,
     pub(super) query: QueryService,
+    pub(super) advice: AdviceService,
     pub(super) rules: RulesService,
 }
 
@@ -49,7 +52,7 @@ pub(super) fn serve<H: HealthService>(
     listener: TcpListener,
     stop: CancellationToken,
 ) -> Result<impl Future<Output = Result<(), tonic::transport::Error>> + use<H>> {
-    let Services { health, ingest, query, rules } = services;
+    let Services { health, ingest, query, advice, rules } = services;
     let reflection = tonic_reflection::server::Builder::configure()
         .register_encoded_file_descriptor_set(DESCRIPTOR_SET)
         .build_v1()
@@ -64,12 +67,14 @@ pub(super) fn serve<H: HealthService>(
         server = server.tls_config(tls).context("tls.cert_file, tls.key_file")?;
     }
     let ingest = TelemetryIngestServer::new(ingest).max_decoding_message_size(MAX_MESSAGE_BYTES);
+    let advice = AdviceServer::new(advice).max_decoding_message_size(advice::MAX_REQUEST_BYTES);
     let rules = RulesServer::new(rules).max_decoding_message_size(MAX_MESSAGE_BYTES);
     let (agents, viewers) = (authority.require(Role::Agent), authority.require(Role::Viewer));
     let router = server
         .add_service(health)
         .add_service(InterceptedService::new(reflection, viewers.clone()))
         .add_service(InterceptedService::new(ingest, agents))
+        .add_service(InterceptedService::new(advice, viewers.clone()))
         .add_service(InterceptedService::new(rules, viewers.clone()))
         .add_service(QueryServer::with_interceptor(query, viewers));
     // The server's own setting does not reach sockets that it is given.

@@ -27,6 +27,7 @@ use tracing::{info, warn};
 use self::clock::Clock;
 use self::grpc::Services;
 use self::tls::TlsListener;
+use crate::api::advice::AdviceService;
 use crate::api::grpc::QueryService;
 use crate::api::http::{Http, router};
 use crate::api::rules::RulesService;
@@ -45,6 +46,7 @@ use crate::nodes::Nodes;
 use crate::pipeline::{self, EventIds, Shards, Shared};
 use crate::projection::Projections;
 use crate::query::Queries;
+use crate::remedy::Remedies;
 use crate::series::NodeId;
 use crate::stats::Stats;
 use crate::storage::{Inventory, SqliteStore, Store};
@@ -69,6 +71,7 @@ struct Parts {
     shared: Shared,
     shards: Shards,
     queries: Queries,
+    remedies: Remedies,
     health: Arc<Health>,
     writer: WriterHandle,
     maintenance: Maintenance,
@@ -142,8 +145,9 @@ impl App {
             stop: stop.clone(),
         };
         let (reporter, grpc_health) = tonic_health::server::health_reporter();
+        let advice = AdviceService { remedies: parts.remedies.clone() };
         let rules = RulesService::new(parts.queries.clone(), tasks.clone());
-        let services = Services { health: grpc_health, ingest, query, rules };
+        let services = Services { health: grpc_health, ingest, query, advice, rules };
         let server = grpc::serve(&config.tls, &authority, services, listener, stop.clone())?;
         let grpc_task = tasks.spawn(server);
         let pages = Http {
@@ -252,10 +256,12 @@ impl Parts {
             incidents: handle,
             stats,
         };
+        let remedies = Remedies::new(config, queries.clone()).context("remedies")?;
         Ok(Self {
             shared,
             shards,
             queries,
+            remedies,
             health,
             writer,
             maintenance,

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use sextant_proto::client::{AuthorizedChannel, ClientConfig};
+use sextant_proto::v1::advice_client::AdviceClient;
 use sextant_proto::v1::{self, query_client::QueryClient, rules_client::RulesClient};
 use tonic::{Code, Request, Status};
 
@@ -13,6 +14,8 @@ use super::CliError;
 
 /// A question without an answer after so long has none.
 const DEADLINE: Duration = Duration::from_secs(30);
+/// With words of a language model: its longest deadline, and the rest.
+const WORDS_DEADLINE: Duration = Duration::from_secs(150);
 /// Largest answer read: every series of a large fleet at one instant.
 const MAX_ANSWER_BYTES: usize = 256 << 20;
 const ENDPOINT_VARIABLE: &str = "SEXTANT_ENDPOINT";
@@ -49,8 +52,9 @@ impl ConnectArgs {
         let config = self.config();
         let channel = config.connect().await?;
         let rules = RulesClient::new(channel.clone());
+        let advice = AdviceClient::new(channel.clone());
         let queries = QueryClient::new(channel).max_decoding_message_size(MAX_ANSWER_BYTES);
-        Ok(Client { queries, rules, endpoint: config.endpoint })
+        Ok(Client { queries, rules, advice, endpoint: config.endpoint })
     }
 }
 
@@ -58,6 +62,7 @@ impl ConnectArgs {
 pub(super) struct Client {
     queries: QueryClient<AuthorizedChannel>,
     rules: RulesClient<AuthorizedChannel>,
+    advice: AdviceClient<AuthorizedChannel>,
     pub(super) endpoint: String,
 }
 
@@ -172,6 +177,45 @@ impl Client {
         request: v1::RehearseRequest,
     ) -> Result<tonic::Streaming<v1::RehearseResponse>, CliError> {
         let answer = self.rules.rehearse(request).await;
+        self.answer(answer)
+    }
+
+    pub(super) async fn diagnose(
+        &mut self,
+        request: v1::DiagnoseRequest,
+    ) -> Result<v1::Diagnosis, CliError> {
+        let deadline = if request.wording { WORDS_DEADLINE } else { DEADLINE };
+        let mut request = Request::new(request);
+        request.set_timeout(deadline);
+        let answer = self.advice.diagnose(request).await;
+        self.answer(answer)
+    }
+
+    pub(super) async fn suggest_runbook(
+        &mut self,
+        request: v1::SuggestRunbookRequest,
+    ) -> Result<v1::SuggestRunbookResponse, CliError> {
+        let answer = self.advice.suggest_runbook(bounded(request)).await;
+        self.answer(answer)
+    }
+
+    pub(super) async fn runbooks(&mut self) -> Result<v1::ListRunbooksResponse, CliError> {
+        let answer = self.advice.list_runbooks(bounded(v1::ListRunbooksRequest {})).await;
+        self.answer(answer)
+    }
+
+    pub(super) async fn runbook(&mut self, id: &str) -> Result<v1::Runbook, CliError> {
+        let answer = self.advice.get_runbook(bounded(v1::GetRunbookRequest { id: id.into() }));
+        let answer = answer.await;
+        self.answer(answer)
+    }
+
+    pub(super) async fn cluster_health(
+        &mut self,
+        cluster: &str,
+    ) -> Result<v1::ClusterHealthResponse, CliError> {
+        let request = v1::ClusterHealthRequest { cluster: cluster.into() };
+        let answer = self.advice.cluster_health(bounded(request)).await;
         self.answer(answer)
     }
 

@@ -1,9 +1,10 @@
-//! The terminal commands: questions to a running aggregator over `sextant.v1.Query`, answered
+//! The terminal commands: questions to a running aggregator over gRPC, answered
 //! as text for people, or as CSV and JSON for programs.
 //!
 //! A command writes to the writer that it is given and nowhere else. What nodes say (labels,
 //! messages) is escaped before it reaches a terminal. Times are shown in UTC.
 
+mod advice;
 mod anomalies;
 mod connection;
 mod events;
@@ -68,6 +69,14 @@ pub enum Command {
     Restore(store::CopyArgs),
     /// Look at everything in the data directory, also of a running aggregator, for damage
     Check(store::CheckArgs),
+    /// Say what an error means here and now, and what to do about it
+    Diagnose(advice::diagnose::Args),
+    /// List the runbooks, or search them
+    Runbooks(advice::runbooks::ListArgs),
+    /// Show a runbook
+    Runbook(advice::runbooks::ShowArgs),
+    /// Judge how healthy a cluster is, and say what to do first
+    ClusterHealth(advice::health::Args),
 }
 
 /// Why a command has no answer.
@@ -96,6 +105,9 @@ pub enum CliError {
     /// A check found so many faults; they were told.
     #[error("find the data directory whole: {0} faults")]
     Damaged(usize),
+    /// Standard input cannot be read.
+    #[error("read standard input")]
+    Input(#[source] io::Error),
     /// The output cannot be written.
     #[error("write the answer")]
     Output(#[from] io::Error),
@@ -138,6 +150,10 @@ async fn run_in(
         Command::Backup(args) => store::backup(&args, out),
         Command::Restore(args) => store::restore(&args, out),
         Command::Check(args) => store::check(&args, out),
+        Command::Diagnose(args) => advice::diagnose::run(&args, out).await,
+        Command::Runbooks(args) => advice::runbooks::list_all(&args, out).await,
+        Command::Runbook(args) => advice::runbooks::show(&args, out).await,
+        Command::ClusterHealth(args) => advice::health::run(&args, context, out).await,
     };
     match answered.and_then(|()| Ok(out.flush()?)) {
         Err(CliError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

@@ -313,6 +313,12 @@ fn contradicting_arguments_are_refused() {
     f(&["query", "up", "--at", "soon"], false);
     f(&["anomalies", "--last", "1h"], false);
     f(&["nodes", "--cert-file", "x"], false);
+    f(&["diagnose"], false);
+    f(&["diagnose", "--node", "n1"], true);
+    f(&["diagnose", "-", "--pod", "web-1"], true);
+    f(&["runbooks", "search"], false);
+    f(&["runbooks", "search", "oom", "--limit", "21"], false);
+    f(&["runbook"], false);
 }
 
 /// No argument in either text has a space in it.

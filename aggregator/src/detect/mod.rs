@@ -18,6 +18,7 @@ mod stale;
 mod subject;
 mod text;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -105,6 +106,21 @@ pub fn enabled(config: &DetectConfig) -> Result<Vec<Box<dyn Detector>>, DetectEr
         list.push(Box::new(RobustZ::new(config.robust_z.clone())));
     }
     Ok(list)
+}
+
+/// The names of the rules that findings can have: those that come with the aggregator, whether
+/// or not the configuration disables them, and those of its rules file.
+///
+/// # Errors
+/// When the rules file cannot be used.
+pub fn rule_names(config: &DetectConfig) -> Result<BTreeSet<String>, DetectError> {
+    let mut names: BTreeSet<String> =
+        RobustZ::RULES.iter().chain([&Stale::RULE]).map(ToString::to_string).collect();
+    names.extend(Peers::names());
+    for file in [None, config.rules_file.as_deref()] {
+        names.extend(Rules::load(file)?.names().map(|(name, _)| name.to_string()));
+    }
+    Ok(names)
 }
 
 /// A finding's identity and content. Findings with the same detector, rule and subject are the

@@ -73,6 +73,7 @@ impl Fixture {
                 seq: self.seq,
                 layout: Some(0),
                 codec: 0,
+                key: Bytes::new(),
                 payload: Bytes::new(),
             };
             self.queries.store.commit(&[Change::Frame(frame)]).unwrap();

@@ -3209,3 +3209,995 @@ pub mod rules_server {
         const NAME: &'static str = SERVICE_NAME;
     }
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DiagnoseRequest {
+    /// Up to 10 MiB; of a long text the head and the tail are read, and the answer says so.
+    #[prost(string, tag = "1")]
+    pub error_message: ::prost::alloc::string::String,
+    /// What it is about, where that is known. Empty: not known.
+    #[prost(string, tag = "2")]
+    pub cluster: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub pod: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub deployment: ::prost::alloc::string::String,
+    #[prost(bool, tag = "7")]
+    pub include_cluster_health: bool,
+    /// Asks for words of a language model beside the answer, where one is configured.
+    #[prost(bool, tag = "8")]
+    pub wording: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Diagnosis {
+    /// Eight hexadecimal digits: the same for the same question at the same time.
+    #[prost(string, tag = "1")]
+    pub request_id: ::prost::alloc::string::String,
+    #[prost(int64, tag = "2")]
+    pub time_unix_ms: i64,
+    #[prost(enumeration = "Urgency", tag = "3")]
+    pub severity: i32,
+    /// An error class ("OOMKilled"), "Unknown", or "NotAnError".
+    #[prost(string, tag = "4")]
+    pub error_category: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub root_cause: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub explanation: ::prost::alloc::string::String,
+    /// 0 to 1.
+    #[prost(double, tag = "7")]
+    pub confidence: f64,
+    #[prost(message, repeated, tag = "8")]
+    pub evidence: ::prost::alloc::vec::Vec<DiagnosisEvidence>,
+    #[prost(message, repeated, tag = "9")]
+    pub fixes: ::prost::alloc::vec::Vec<Fix>,
+    #[prost(string, repeated, tag = "10")]
+    pub prevention_tips: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, repeated, tag = "11")]
+    pub related_runbooks: ::prost::alloc::vec::Vec<RunbookMatch>,
+    #[prost(message, repeated, tag = "12")]
+    pub classified_errors: ::prost::alloc::vec::Vec<ClassifiedError>,
+    /// What Kubernetes says; where it is not connected, that.
+    #[prost(string, tag = "13")]
+    pub kubernetes: ::prost::alloc::string::String,
+    /// What was left out or cut.
+    #[prost(string, repeated, tag = "14")]
+    pub notes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The names that the commands are filled with.
+    #[prost(message, repeated, tag = "15")]
+    pub names: ::prost::alloc::vec::Vec<Label>,
+    #[prost(message, optional, tag = "16")]
+    pub cluster_health: ::core::option::Option<ClusterHealthResponse>,
+    /// Absent where none was asked for, none is configured, or it failed.
+    #[prost(message, optional, tag = "17")]
+    pub wording: ::core::option::Option<Wording>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct DiagnosisEvidence {
+    /// "text", "anomaly", "event", "device" or "kubernetes".
+    #[prost(string, tag = "1")]
+    pub kind: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub text: ::prost::alloc::string::String,
+    /// 0 where it has no time.
+    #[prost(int64, tag = "3")]
+    pub time_unix_ms: i64,
+    #[prost(string, tag = "4")]
+    pub cluster: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub node: ::prost::alloc::string::String,
+    /// The id of the anomaly or event; 0 for others.
+    #[prost(uint64, tag = "6")]
+    pub id: u64,
+}
+/// One step.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Fix {
+    #[prost(string, tag = "1")]
+    pub description: ::prost::alloc::string::String,
+    #[prost(enumeration = "Risk", tag = "2")]
+    pub risk_level: i32,
+    /// With real names. Empty where the step has none, or a name is not known: see look_up.
+    #[prost(string, repeated, tag = "3")]
+    pub commands: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What a step of high risk may break.
+    #[prost(string, tag = "4")]
+    pub warning: ::prost::alloc::string::String,
+    /// What must be looked up before the step's commands can be told.
+    #[prost(string, repeated, tag = "5")]
+    pub look_up: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// The runbook that the step is of.
+    #[prost(string, tag = "6")]
+    pub runbook: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClassifiedError {
+    #[prost(string, tag = "1")]
+    pub class: ::prost::alloc::string::String,
+    #[prost(enumeration = "Urgency", tag = "2")]
+    pub severity: i32,
+    #[prost(string, tag = "3")]
+    pub explanation: ::prost::alloc::string::String,
+    /// The line that it was seen in, without secrets.
+    #[prost(string, tag = "4")]
+    pub line: ::prost::alloc::string::String,
+    /// Where the knowledge is from.
+    #[prost(string, tag = "5")]
+    pub source: ::prost::alloc::string::String,
+}
+/// Words of a language model. Never commands: those are in the runbooks.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Wording {
+    /// Always true.
+    #[prost(bool, tag = "1")]
+    pub generated: bool,
+    #[prost(string, tag = "2")]
+    pub model: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub text: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RunbookStep {
+    #[prost(string, tag = "1")]
+    pub description: ::prost::alloc::string::String,
+    #[prost(enumeration = "Risk", tag = "2")]
+    pub risk_level: i32,
+    /// With placeholders in braces.
+    #[prost(string, repeated, tag = "3")]
+    pub commands: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, tag = "4")]
+    pub warning: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Runbook {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub title: ::prost::alloc::string::String,
+    #[prost(enumeration = "Urgency", tag = "3")]
+    pub severity: i32,
+    #[prost(string, repeated, tag = "4")]
+    pub rules: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "5")]
+    pub events: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "6")]
+    pub error_classes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "7")]
+    pub keywords: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "8")]
+    pub symptoms: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(message, repeated, tag = "9")]
+    pub checks: ::prost::alloc::vec::Vec<RunbookStep>,
+    #[prost(message, repeated, tag = "10")]
+    pub steps: ::prost::alloc::vec::Vec<RunbookStep>,
+    #[prost(string, repeated, tag = "11")]
+    pub prevention: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(string, repeated, tag = "12")]
+    pub sources: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Markdown: the background.
+    #[prost(string, tag = "13")]
+    pub body: ::prost::alloc::string::String,
+    /// The file that it was read from; empty for one that comes with the aggregator.
+    #[prost(string, tag = "14")]
+    pub file: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SuggestRunbookRequest {
+    /// One of these.
+    #[prost(string, tag = "1")]
+    pub text: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub rule: ::prost::alloc::string::String,
+    /// One anomaly, or all of an incident.
+    #[prost(uint64, repeated, tag = "3")]
+    pub anomaly_ids: ::prost::alloc::vec::Vec<u64>,
+    /// 0: three. At most 20.
+    #[prost(uint32, tag = "4")]
+    pub top_k: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RunbookMatch {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub title: ::prost::alloc::string::String,
+    /// 0 to 1.
+    #[prost(double, tag = "3")]
+    pub relevance_score: f64,
+    /// The first 200 characters of its background.
+    #[prost(string, tag = "4")]
+    pub summary: ::prost::alloc::string::String,
+    /// Why it is here.
+    #[prost(string, repeated, tag = "5")]
+    pub reasons: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct SuggestRunbookResponse {
+    #[prost(string, tag = "1")]
+    pub query: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "2")]
+    pub results: ::prost::alloc::vec::Vec<RunbookMatch>,
+    /// How many match at all.
+    #[prost(uint32, tag = "3")]
+    pub total_matched: u32,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListRunbooksRequest {}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListRunbooksResponse {
+    /// Without checks, steps and body.
+    #[prost(message, repeated, tag = "1")]
+    pub runbooks: ::prost::alloc::vec::Vec<Runbook>,
+    /// Why the directory's newest state is not used; empty when it is.
+    #[prost(string, tag = "2")]
+    pub reload_error: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetRunbookRequest {
+    #[prost(string, tag = "1")]
+    pub id: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ClusterHealthRequest {
+    /// Exact; empty for all clusters together.
+    #[prost(string, tag = "1")]
+    pub cluster: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ClusterHealthResponse {
+    #[prost(enumeration = "ClusterStatus", tag = "1")]
+    pub cluster_status: i32,
+    /// 0 to 100; absent while the status is unknown.
+    #[prost(double, optional, tag = "2")]
+    pub score: ::core::option::Option<f64>,
+    #[prost(uint32, tag = "3")]
+    pub total_nodes: u32,
+    /// Connected, with data of their time.
+    #[prost(uint32, tag = "4")]
+    pub ready_nodes: u32,
+    #[prost(message, repeated, tag = "5")]
+    pub components: ::prost::alloc::vec::Vec<HealthComponent>,
+    /// The worst first.
+    #[prost(message, repeated, tag = "6")]
+    pub issues: ::prost::alloc::vec::Vec<HealthIssue>,
+    #[prost(string, repeated, tag = "7")]
+    pub recommendations: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// What Kubernetes says; where it is not connected, that.
+    #[prost(string, tag = "8")]
+    pub kubernetes: ::prost::alloc::string::String,
+    #[prost(string, repeated, tag = "9")]
+    pub warnings: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// One part of the nodes: "nodes", "gpu", "ptp", "sriov", "host" or "agent".
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct HealthComponent {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(double, tag = "2")]
+    pub score: f64,
+    #[prost(uint32, tag = "3")]
+    pub critical: u32,
+    #[prost(uint32, tag = "4")]
+    pub warning: u32,
+    #[prost(uint32, tag = "5")]
+    pub info: u32,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HealthIssue {
+    #[prost(string, tag = "1")]
+    pub cluster: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub component: ::prost::alloc::string::String,
+    #[prost(enumeration = "Severity", tag = "4")]
+    pub severity: i32,
+    #[prost(string, tag = "5")]
+    pub text: ::prost::alloc::string::String,
+    /// 0 where it is not known.
+    #[prost(int64, tag = "6")]
+    pub since_unix_ms: i64,
+    /// Empty where it is of no rule.
+    #[prost(string, tag = "7")]
+    pub rule: ::prost::alloc::string::String,
+    /// The runbook that says what to do; empty where none does.
+    #[prost(string, tag = "8")]
+    pub runbook: ::prost::alloc::string::String,
+}
+/// How much a finding matters to people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Urgency {
+    Unspecified = 0,
+    Info = 1,
+    Low = 2,
+    Medium = 3,
+    High = 4,
+    Critical = 5,
+}
+impl Urgency {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "URGENCY_UNSPECIFIED",
+            Self::Info => "URGENCY_INFO",
+            Self::Low => "URGENCY_LOW",
+            Self::Medium => "URGENCY_MEDIUM",
+            Self::High => "URGENCY_HIGH",
+            Self::Critical => "URGENCY_CRITICAL",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "URGENCY_UNSPECIFIED" => Some(Self::Unspecified),
+            "URGENCY_INFO" => Some(Self::Info),
+            "URGENCY_LOW" => Some(Self::Low),
+            "URGENCY_MEDIUM" => Some(Self::Medium),
+            "URGENCY_HIGH" => Some(Self::High),
+            "URGENCY_CRITICAL" => Some(Self::Critical),
+            _ => None,
+        }
+    }
+}
+/// What a step may do to what runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum Risk {
+    Unspecified = 0,
+    /// Only looks, or changes nothing that runs.
+    Low = 1,
+    /// Interrupts the one thing that is broken already.
+    Medium = 2,
+    /// Interrupts or destroys what still works; the step has a warning.
+    High = 3,
+}
+impl Risk {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "RISK_UNSPECIFIED",
+            Self::Low => "RISK_LOW",
+            Self::Medium => "RISK_MEDIUM",
+            Self::High => "RISK_HIGH",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "RISK_UNSPECIFIED" => Some(Self::Unspecified),
+            "RISK_LOW" => Some(Self::Low),
+            "RISK_MEDIUM" => Some(Self::Medium),
+            "RISK_HIGH" => Some(Self::High),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum ClusterStatus {
+    /// No node has ever been seen.
+    Unknown = 0,
+    Healthy = 1,
+    Degraded = 2,
+    Critical = 3,
+}
+impl ClusterStatus {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unknown => "CLUSTER_STATUS_UNKNOWN",
+            Self::Healthy => "CLUSTER_STATUS_HEALTHY",
+            Self::Degraded => "CLUSTER_STATUS_DEGRADED",
+            Self::Critical => "CLUSTER_STATUS_CRITICAL",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "CLUSTER_STATUS_UNKNOWN" => Some(Self::Unknown),
+            "CLUSTER_STATUS_HEALTHY" => Some(Self::Healthy),
+            "CLUSTER_STATUS_DEGRADED" => Some(Self::Degraded),
+            "CLUSTER_STATUS_CRITICAL" => Some(Self::Critical),
+            _ => None,
+        }
+    }
+}
+/// Generated client implementations.
+pub mod advice_client {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    use tonic::codegen::http::Uri;
+    #[derive(Debug, Clone)]
+    pub struct AdviceClient<T> {
+        inner: tonic::client::Grpc<T>,
+    }
+    impl<T> AdviceClient<T>
+    where
+        T: tonic::client::GrpcService<tonic::body::Body>,
+        T::Error: Into<StdError>,
+        T::ResponseBody: Body<Data = Bytes> + std::marker::Send + 'static,
+        <T::ResponseBody as Body>::Error: Into<StdError> + std::marker::Send,
+    {
+        pub fn new(inner: T) -> Self {
+            let inner = tonic::client::Grpc::new(inner);
+            Self { inner }
+        }
+        pub fn with_origin(inner: T, origin: Uri) -> Self {
+            let inner = tonic::client::Grpc::with_origin(inner, origin);
+            Self { inner }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> AdviceClient<InterceptedService<T, F>>
+        where
+            F: tonic::service::Interceptor,
+            T::ResponseBody: Default,
+            T: tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+                Response = http::Response<
+                    <T as tonic::client::GrpcService<tonic::body::Body>>::ResponseBody,
+                >,
+            >,
+            <T as tonic::codegen::Service<
+                http::Request<tonic::body::Body>,
+            >>::Error: Into<StdError> + std::marker::Send + std::marker::Sync,
+        {
+            AdviceClient::new(InterceptedService::new(inner, interceptor))
+        }
+        /// Compress requests with the given encoding.
+        ///
+        /// This requires the server to support it otherwise it might respond with an
+        /// error.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.send_compressed(encoding);
+            self
+        }
+        /// Enable decompressing responses.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.inner = self.inner.accept_compressed(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_decoding_message_size(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.inner = self.inner.max_encoding_message_size(limit);
+            self
+        }
+        /// What an error text means here and now: cause, evidence, steps.
+        pub async fn diagnose(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DiagnoseRequest>,
+        ) -> std::result::Result<tonic::Response<super::Diagnosis>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sextant.v1.Advice/Diagnose",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sextant.v1.Advice", "Diagnose"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// The runbooks that answer a text, a rule or anomalies, best first.
+        pub async fn suggest_runbook(
+            &mut self,
+            request: impl tonic::IntoRequest<super::SuggestRunbookRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SuggestRunbookResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sextant.v1.Advice/SuggestRunbook",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sextant.v1.Advice", "SuggestRunbook"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// All runbooks, by id.
+        pub async fn list_runbooks(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListRunbooksRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListRunbooksResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sextant.v1.Advice/ListRunbooks",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sextant.v1.Advice", "ListRunbooks"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// One runbook.
+        pub async fn get_runbook(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetRunbookRequest>,
+        ) -> std::result::Result<tonic::Response<super::Runbook>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sextant.v1.Advice/GetRunbook",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sextant.v1.Advice", "GetRunbook"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// How healthy the nodes of a cluster are.
+        pub async fn cluster_health(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ClusterHealthRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ClusterHealthResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sextant.v1.Advice/ClusterHealth",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sextant.v1.Advice", "ClusterHealth"));
+            self.inner.unary(req, path, codec).await
+        }
+    }
+}
+/// Generated server implementations.
+pub mod advice_server {
+    #![allow(
+        unused_variables,
+        dead_code,
+        missing_docs,
+        clippy::wildcard_imports,
+        clippy::let_unit_value,
+    )]
+    use tonic::codegen::*;
+    /// Generated trait containing gRPC methods that should be implemented for use with AdviceServer.
+    #[async_trait]
+    pub trait Advice: std::marker::Send + std::marker::Sync + 'static {
+        /// What an error text means here and now: cause, evidence, steps.
+        async fn diagnose(
+            &self,
+            request: tonic::Request<super::DiagnoseRequest>,
+        ) -> std::result::Result<tonic::Response<super::Diagnosis>, tonic::Status>;
+        /// The runbooks that answer a text, a rule or anomalies, best first.
+        async fn suggest_runbook(
+            &self,
+            request: tonic::Request<super::SuggestRunbookRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::SuggestRunbookResponse>,
+            tonic::Status,
+        >;
+        /// All runbooks, by id.
+        async fn list_runbooks(
+            &self,
+            request: tonic::Request<super::ListRunbooksRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListRunbooksResponse>,
+            tonic::Status,
+        >;
+        /// One runbook.
+        async fn get_runbook(
+            &self,
+            request: tonic::Request<super::GetRunbookRequest>,
+        ) -> std::result::Result<tonic::Response<super::Runbook>, tonic::Status>;
+        /// How healthy the nodes of a cluster are.
+        async fn cluster_health(
+            &self,
+            request: tonic::Request<super::ClusterHealthRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ClusterHealthResponse>,
+            tonic::Status,
+        >;
+    }
+    #[derive(Debug)]
+    pub struct AdviceServer<T> {
+        inner: Arc<T>,
+        accept_compression_encodings: EnabledCompressionEncodings,
+        send_compression_encodings: EnabledCompressionEncodings,
+        max_decoding_message_size: Option<usize>,
+        max_encoding_message_size: Option<usize>,
+    }
+    impl<T> AdviceServer<T> {
+        pub fn new(inner: T) -> Self {
+            Self::from_arc(Arc::new(inner))
+        }
+        pub fn from_arc(inner: Arc<T>) -> Self {
+            Self {
+                inner,
+                accept_compression_encodings: Default::default(),
+                send_compression_encodings: Default::default(),
+                max_decoding_message_size: None,
+                max_encoding_message_size: None,
+            }
+        }
+        pub fn with_interceptor<F>(
+            inner: T,
+            interceptor: F,
+        ) -> InterceptedService<Self, F>
+        where
+            F: tonic::service::Interceptor,
+        {
+            InterceptedService::new(Self::new(inner), interceptor)
+        }
+        /// Enable decompressing requests with the given encoding.
+        #[must_use]
+        pub fn accept_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.accept_compression_encodings.enable(encoding);
+            self
+        }
+        /// Compress responses with the given encoding, if the client supports it.
+        #[must_use]
+        pub fn send_compressed(mut self, encoding: CompressionEncoding) -> Self {
+            self.send_compression_encodings.enable(encoding);
+            self
+        }
+        /// Limits the maximum size of a decoded message.
+        ///
+        /// Default: `4MB`
+        #[must_use]
+        pub fn max_decoding_message_size(mut self, limit: usize) -> Self {
+            self.max_decoding_message_size = Some(limit);
+            self
+        }
+        /// Limits the maximum size of an encoded message.
+        ///
+        /// Default: `usize::MAX`
+        #[must_use]
+        pub fn max_encoding_message_size(mut self, limit: usize) -> Self {
+            self.max_encoding_message_size = Some(limit);
+            self
+        }
+    }
+    impl<T, B> tonic::codegen::Service<http::Request<B>> for AdviceServer<T>
+    where
+        T: Advice,
+        B: Body + std::marker::Send + 'static,
+        B::Error: Into<StdError> + std::marker::Send + 'static,
+    {
+        type Response = http::Response<tonic::body::Body>;
+        type Error = std::convert::Infallible;
+        type Future = BoxFuture<Self::Response, Self::Error>;
+        fn poll_ready(
+            &mut self,
+            _cx: &mut Context<'_>,
+        ) -> Poll<std::result::Result<(), Self::Error>> {
+            Poll::Ready(Ok(()))
+        }
+        fn call(&mut self, req: http::Request<B>) -> Self::Future {
+            match req.uri().path() {
+                "/sextant.v1.Advice/Diagnose" => {
+                    #[allow(non_camel_case_types)]
+                    struct DiagnoseSvc<T: Advice>(pub Arc<T>);
+                    impl<T: Advice> tonic::server::UnaryService<super::DiagnoseRequest>
+                    for DiagnoseSvc<T> {
+                        type Response = super::Diagnosis;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DiagnoseRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Advice>::diagnose(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = DiagnoseSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sextant.v1.Advice/SuggestRunbook" => {
+                    #[allow(non_camel_case_types)]
+                    struct SuggestRunbookSvc<T: Advice>(pub Arc<T>);
+                    impl<
+                        T: Advice,
+                    > tonic::server::UnaryService<super::SuggestRunbookRequest>
+                    for SuggestRunbookSvc<T> {
+                        type Response = super::SuggestRunbookResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::SuggestRunbookRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Advice>::suggest_runbook(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = SuggestRunbookSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sextant.v1.Advice/ListRunbooks" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListRunbooksSvc<T: Advice>(pub Arc<T>);
+                    impl<
+                        T: Advice,
+                    > tonic::server::UnaryService<super::ListRunbooksRequest>
+                    for ListRunbooksSvc<T> {
+                        type Response = super::ListRunbooksResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListRunbooksRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Advice>::list_runbooks(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListRunbooksSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sextant.v1.Advice/GetRunbook" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetRunbookSvc<T: Advice>(pub Arc<T>);
+                    impl<T: Advice> tonic::server::UnaryService<super::GetRunbookRequest>
+                    for GetRunbookSvc<T> {
+                        type Response = super::Runbook;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetRunbookRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Advice>::get_runbook(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetRunbookSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sextant.v1.Advice/ClusterHealth" => {
+                    #[allow(non_camel_case_types)]
+                    struct ClusterHealthSvc<T: Advice>(pub Arc<T>);
+                    impl<
+                        T: Advice,
+                    > tonic::server::UnaryService<super::ClusterHealthRequest>
+                    for ClusterHealthSvc<T> {
+                        type Response = super::ClusterHealthResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ClusterHealthRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Advice>::cluster_health(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ClusterHealthSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                _ => {
+                    Box::pin(async move {
+                        let mut response = http::Response::new(
+                            tonic::body::Body::default(),
+                        );
+                        let headers = response.headers_mut();
+                        headers
+                            .insert(
+                                tonic::Status::GRPC_STATUS,
+                                (tonic::Code::Unimplemented as i32).into(),
+                            );
+                        headers
+                            .insert(
+                                http::header::CONTENT_TYPE,
+                                tonic::metadata::GRPC_CONTENT_TYPE,
+                            );
+                        Ok(response)
+                    })
+                }
+            }
+        }
+    }
+    impl<T> Clone for AdviceServer<T> {
+        fn clone(&self) -> Self {
+            let inner = self.inner.clone();
+            Self {
+                inner,
+                accept_compression_encodings: self.accept_compression_encodings,
+                send_compression_encodings: self.send_compression_encodings,
+                max_decoding_message_size: self.max_decoding_message_size,
+                max_encoding_message_size: self.max_encoding_message_size,
+            }
+        }
+    }
+    /// Generated gRPC service name
+    pub const SERVICE_NAME: &str = "sextant.v1.Advice";
+    impl<T> tonic::server::NamedService for AdviceServer<T> {
+        const NAME: &'static str = SERVICE_NAME;
+    }
+}

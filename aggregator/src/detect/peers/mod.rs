@@ -97,6 +97,11 @@ impl Default for Peers {
 }
 
 impl Peers {
+    /// The names of all comparisons.
+    pub fn names() -> impl Iterator<Item = String> {
+        spec::builtin().into_iter().map(|compare| compare.name.to_string())
+    }
+
     fn new(compares: Vec<Compare>) -> Self {
         Self {
             compares,
