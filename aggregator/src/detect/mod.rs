@@ -10,11 +10,11 @@
 //! its series stays away.
 
 mod open;
-mod robust_z;
 mod rules;
 mod slots;
 mod stale;
 mod subject;
+pub mod surprise;
 mod text;
 
 use std::fmt;
@@ -27,10 +27,10 @@ use sextant_proto::v1::{self, Event, Severity};
 
 use crate::series::{NodeId, NodeKey, NodeLayout};
 
-pub use robust_z::{RobustZ, RobustZConfig};
 pub use rules::{Rules, RulesError};
 pub use stale::Stale;
 pub use subject::{Entity, Subject, SubjectId};
+pub use surprise::{Surprise, SurpriseConfig};
 
 /// A series, or a node, that says nothing for so many of its intervals is gone.
 const GONE_AFTER_INTERVALS: u32 = 5;
@@ -46,7 +46,7 @@ pub struct DetectConfig {
     /// shortest intervals.
     #[serde(with = "humantime_serde")]
     pub stale_after: Duration,
-    pub robust_z: RobustZConfig,
+    pub surprise: SurpriseConfig,
 }
 
 impl Default for DetectConfig {
@@ -54,7 +54,7 @@ impl Default for DetectConfig {
         Self {
             rules_file: None,
             stale_after: Duration::from_secs(30),
-            robust_z: RobustZConfig::default(),
+            surprise: SurpriseConfig::default(),
         }
     }
 }
@@ -71,7 +71,7 @@ impl DetectConfig {
                 what: "must be at least 1s".into(),
             });
         }
-        self.robust_z.check()?;
+        self.surprise.check()?;
         Rules::load(self.rules_file.as_deref())?;
         Ok(())
     }
@@ -98,8 +98,8 @@ pub fn enabled(config: &DetectConfig) -> Result<Vec<Box<dyn Detector>>, DetectEr
         Box::new(Stale::new(config.stale_after)),
         Box::new(Rules::load(config.rules_file.as_deref())?),
     ];
-    if config.robust_z.enabled {
-        list.push(Box::new(RobustZ::new(config.robust_z.clone())));
+    if config.surprise.enabled {
+        list.push(Box::new(Surprise::new(config.surprise.clone())));
     }
     Ok(list)
 }
@@ -224,17 +224,17 @@ mod tests {
             list.iter().map(|d| d.name()).collect::<Vec<_>>()
         };
         let mut config = DetectConfig::default();
-        assert_eq!(names(&config), ["stale", "rules", "robust_z"]);
-        config.robust_z.enabled = false;
+        assert_eq!(names(&config), ["stale", "rules", "surprise"]);
+        config.surprise.enabled = false;
         assert_eq!(names(&config), ["stale", "rules"]);
     }
 
     #[test]
     fn config_is_read_strictly_and_checked() {
-        let text = "stale_after = \"1m\"\n[robust_z]\nthreshold = 8.0\nmemory = \"2days\"";
+        let text = "stale_after = \"1m\"\n[surprise]\nfalse_alarms_per_series_month = 2.0\nlearning = \"2days\"";
         let config: DetectConfig = toml::from_str(text).expect("valid");
         assert_eq!(config.stale_after, Duration::from_secs(60));
-        assert_eq!(config.robust_z.memory, Duration::from_secs(2 * 86_400));
+        assert_eq!(config.surprise.learning, Duration::from_secs(2 * 86_400));
         config.check().expect("in range");
         let again: DetectConfig =
             toml::from_str(&toml::to_string(&config).expect("writable")).expect("readable");

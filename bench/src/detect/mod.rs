@@ -11,7 +11,7 @@ use crate::report::Report;
 
 /// What to measure the detectors on.
 #[derive(Debug, clap::Args)]
-#[group(required = true, multiple = true)]
+#[group(skip)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     nab: nab::Arguments,
@@ -19,6 +19,7 @@ pub(crate) struct Arguments {
 
 /// Measures; beside the report what is wrong with what was measured.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<(Report, Option<String>)> {
+    anyhow::ensure!(arguments.nab.nab.is_some(), "nothing is asked for: --nab FOLDER");
     let started = Instant::now();
     let mut rows = Vec::new();
     if let Some(folder) = &arguments.nab.nab {

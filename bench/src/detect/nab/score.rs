@@ -120,12 +120,6 @@ pub(crate) fn raw_at(
     last
 }
 
-/// A raw score of the whole corpus on the benchmark's scale.
-pub(crate) fn normalised(corpus: &Corpus, profile: Profile, raw: f64) -> f64 {
-    let files: Vec<usize> = (0..corpus.series.len()).collect();
-    normal(raw, profile, null(corpus, profile, &files))
-}
-
 /// What is found at a threshold: windows, and rows outside that are false alarms.
 pub(crate) fn counts(corpus: &Corpus, scores: &Scores, threshold: f64) -> (usize, usize) {
     let files: Vec<usize> = (0..corpus.series.len()).collect();
