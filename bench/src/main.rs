@@ -4,6 +4,7 @@
 //! it could measure and what it measured is right, and with 1 otherwise.
 
 mod aggregator;
+mod detect;
 mod fleet;
 mod formats;
 mod http;
@@ -61,6 +62,8 @@ enum Measure {
     /// What an aggregator takes: simulated agents push into a real one, and every sample is
     /// asked for again.
     Fleet(fleet::Arguments),
+    /// What the detectors find, in labelled series.
+    Detect(detect::Arguments),
     /// What an agent costs its node: the real one beside node_exporter.
     Overhead(overhead::Arguments),
     /// What a sample costs on the wire: Sextant's frames beside OTLP, remote write and scrapes.
@@ -117,6 +120,7 @@ fn run(measure: Measure) -> anyhow::Result<(Report, Option<String>)> {
         let measuring = async {
             match measure {
                 Measure::Fleet(arguments) => Box::pin(fleet::run(arguments)).await,
+                Measure::Detect(arguments) => detect::run(&arguments),
                 Measure::Overhead(arguments) => {
                     Ok((Box::pin(overhead::run(arguments)).await?, None))
                 }

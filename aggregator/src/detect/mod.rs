@@ -11,11 +11,11 @@
 
 mod open;
 mod peers;
-mod robust_z;
 mod rules;
 mod slots;
 mod stale;
 mod subject;
+pub mod surprise;
 mod text;
 
 use std::collections::BTreeSet;
@@ -30,10 +30,10 @@ use sextant_proto::v1::{self, Event, Severity};
 use crate::series::{NodeId, NodeKey, NodeLayout};
 
 pub use peers::Peers;
-pub use robust_z::{RobustZ, RobustZConfig};
 pub use rules::{Rules, RulesError, lint};
 pub use stale::Stale;
 pub use subject::{Entity, Subject, SubjectId};
+pub use surprise::{Surprise, SurpriseConfig};
 
 /// A series, or a node, that says nothing for so many of its intervals is gone.
 const GONE_AFTER_INTERVALS: u32 = 5;
@@ -49,7 +49,7 @@ pub struct DetectConfig {
     /// shortest intervals.
     #[serde(with = "humantime_serde")]
     pub stale_after: Duration,
-    pub robust_z: RobustZConfig,
+    pub surprise: SurpriseConfig,
 }
 
 impl Default for DetectConfig {
@@ -57,7 +57,7 @@ impl Default for DetectConfig {
         Self {
             rules_file: None,
             stale_after: Duration::from_secs(30),
-            robust_z: RobustZConfig::default(),
+            surprise: SurpriseConfig::default(),
         }
     }
 }
@@ -74,7 +74,7 @@ impl DetectConfig {
                 what: "must be at least 1s".into(),
             });
         }
-        self.robust_z.check()?;
+        self.surprise.check()?;
         Rules::load(self.rules_file.as_deref())?;
         Ok(())
     }
@@ -102,8 +102,8 @@ pub fn enabled(config: &DetectConfig) -> Result<Vec<Box<dyn Detector>>, DetectEr
         Box::new(Rules::load(config.rules_file.as_deref())?),
         Box::new(Peers::default()),
     ];
-    if config.robust_z.enabled {
-        list.push(Box::new(RobustZ::new(config.robust_z.clone())));
+    if config.surprise.enabled {
+        list.push(Box::new(Surprise::new(config.surprise.clone())));
     }
     Ok(list)
 }
@@ -115,7 +115,7 @@ pub fn enabled(config: &DetectConfig) -> Result<Vec<Box<dyn Detector>>, DetectEr
 /// When the rules file cannot be used.
 pub fn rule_names(config: &DetectConfig) -> Result<BTreeSet<String>, DetectError> {
     let mut names: BTreeSet<String> =
-        RobustZ::RULES.iter().chain([&Stale::RULE]).map(ToString::to_string).collect();
+        Surprise::RULES.iter().chain([&Stale::RULE]).map(ToString::to_string).collect();
     names.extend(Peers::names());
     for file in [None, config.rules_file.as_deref()] {
         names.extend(Rules::load(file)?.names().map(|(name, _)| name.to_string()));
@@ -248,17 +248,17 @@ mod tests {
             list.iter().map(|d| d.name()).collect::<Vec<_>>()
         };
         let mut config = DetectConfig::default();
-        assert_eq!(names(&config), ["stale", "rules", "peers", "robust_z"]);
-        config.robust_z.enabled = false;
+        assert_eq!(names(&config), ["stale", "rules", "peers", "surprise"]);
+        config.surprise.enabled = false;
         assert_eq!(names(&config), ["stale", "rules", "peers"]);
     }
 
     #[test]
     fn config_is_read_strictly_and_checked() {
-        let text = "stale_after = \"1m\"\n[robust_z]\nthreshold = 8.0\nmemory = \"2days\"";
+        let text = "stale_after = \"1m\"\n[surprise]\nfalse_alarms_per_series_month = 2.0\nlearning = \"2days\"";
         let config: DetectConfig = toml::from_str(text).expect("valid");
         assert_eq!(config.stale_after, Duration::from_secs(60));
-        assert_eq!(config.robust_z.memory, Duration::from_secs(2 * 86_400));
+        assert_eq!(config.surprise.learning, Duration::from_secs(2 * 86_400));
         config.check().expect("in range");
         let again: DetectConfig =
             toml::from_str(&toml::to_string(&config).expect("writable")).expect("readable");

@@ -2,7 +2,7 @@
 //!
 //! A node that does not report has health 0. Another has the product, over what is open on it,
 //! of `1 - w`: 0.5 for critical, 0.15 for warning, 0.02 for information, and a fifth of that for
-//! what is only unusual (`robust_z`). The score is 100 times the mean over the nodes; a
+//! what is only unusual (`surprise`). The score is 100 times the mean over the nodes; a
 //! component's score is the same with what is open on that component alone. Where Kubernetes
 //! says that a node is not ready, its health is 0; a pressure counts as critical. An API server
 //! that should answer and does not costs 50 points.
@@ -130,7 +130,7 @@ fn weight(anomaly: &Anomaly) -> f64 {
         Severity::Warning => 0.15,
         Severity::Info | Severity::Unspecified => 0.02,
     };
-    if anomaly.detector == "robust_z" { weight / 5.0 } else { weight }
+    if anomaly.detector == "surprise" { weight / 5.0 } else { weight }
 }
 
 /// The component that an anomaly is of, by its metric or its rule.

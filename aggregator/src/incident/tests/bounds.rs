@@ -55,7 +55,7 @@ fn same_input_gives_the_same_answer() {
             match n % 4 {
                 0 => w.rule(&node, on_gpu(&node, n % 8), "GpuThermalThrottle", Warning),
                 1 => w.rule(&node, on_filesystem("/var"), "FilesystemFull", Critical),
-                2 => w.unusual(&node, on_gpu(&node, n % 8), "robust_z", "gpu_power_watts"),
+                2 => w.unusual(&node, on_gpu(&node, n % 8), "surprise", "gpu_power_watts"),
                 _ => w.rule(&node, on_node(), "MemoryPressure", Warning),
             };
             w.pass(i64::try_from(n % 3).expect("small"));
@@ -112,7 +112,7 @@ fn thousand_anomalies_are_one_ranking_of_bounded_size() {
         match n % 3 {
             0 => w.rule("n0", on_gpu("n0", n % 8), "GpuWedged", Warning),
             1 => w.rule("n0", on_vf(n % 2, n % 4), "SriovVfReceiveDrops", Warning),
-            _ => w.unusual("n0", on_gpu("n0", n % 8), "robust_z", "gpu_power_watts"),
+            _ => w.unusual("n0", on_gpu("n0", n % 8), "surprise", "gpu_power_watts"),
         };
     }
     w.pass(2);

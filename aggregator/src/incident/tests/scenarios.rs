@@ -28,7 +28,7 @@ fn check(world: &World, expected: &Expected) {
 #[test]
 fn lost_gpu_with_its_symptoms_is_one_incident() {
     let mut w = World::new(2);
-    w.unusual("n0", on_gpu("n0", 3), "robust_z", "gpu_pcie_replay_total");
+    w.unusual("n0", on_gpu("n0", 3), "surprise", "gpu_pcie_replay_total");
     w.pass(5);
     w.rule("n0", on_gpu("n0", 3), "GpuXid79", Critical);
     w.rule("n0", on_gpu("n0", 3), "GpuPcieWidth", Critical);
@@ -37,7 +37,7 @@ fn lost_gpu_with_its_symptoms_is_one_incident() {
     w.rule("n0", on_gpu("n0", 3), "GpuResetRequired", Critical);
     w.rule("n0", on_node(), "GpuCountMismatch", Critical);
     for n in [0, 1, 2, 4] {
-        w.unusual("n0", on_gpu("n0", n), "robust_z", "gpu_utilization_ratio");
+        w.unusual("n0", on_gpu("n0", n), "surprise", "gpu_utilization_ratio");
     }
     w.rule("n0", on_gpu("n0", 3), "GpuWedged", Warning);
     w.pass(20);
@@ -167,7 +167,7 @@ fn power_brake_on_all_gpus_is_the_feed_of_the_node() {
     w.pass(3);
     for n in 0..8 {
         w.rule("n0", on_gpu("n0", n), "GpuHardwareSlowdown", Critical);
-        w.unusual("n0", on_gpu("n0", n), "robust_z", "gpu_power_watts");
+        w.unusual("n0", on_gpu("n0", n), "surprise", "gpu_power_watts");
     }
     w.pass(20);
     check(&w, &Expected { cause: "power.node_feed", at: "n0".into(), paged: true, members: 24 });
@@ -208,7 +208,7 @@ fn memory_goes_before_the_kill() {
 fn remap_recorded_does_not_page_and_a_failed_one_does() {
     let mut w = World::new(1);
     w.rule("n0", on_gpu("n0", 0), "GpuXid63", Warning);
-    w.unusual("n0", on_gpu("n0", 0), "robust_z", "gpu_memory_temperature_celsius");
+    w.unusual("n0", on_gpu("n0", 0), "surprise", "gpu_memory_temperature_celsius");
     w.rule("n0", on_gpu("n0", 0), "GpuRowRemapPending", Warning);
     w.pass(120);
     let incident = w.one();
@@ -223,11 +223,11 @@ fn remap_recorded_does_not_page_and_a_failed_one_does() {
 #[test]
 fn what_was_learned_alone_is_mild_and_only_when_it_agrees() {
     let mut w = World::new(1);
-    w.unusual("n0", on_gpu("n0", 0), "robust_z", "gpu_power_watts");
-    w.unusual("n0", on_gpu("n0", 0), "robust_z", "gpu_utilization_ratio");
+    w.unusual("n0", on_gpu("n0", 0), "surprise", "gpu_power_watts");
+    w.unusual("n0", on_gpu("n0", 0), "surprise", "gpu_utilization_ratio");
     w.pass(60);
     assert!(w.told().is_empty());
-    w.unusual("n0", on_gpu("n0", 0), "robust_z", "gpu_clock_hertz");
+    w.unusual("n0", on_gpu("n0", 0), "surprise", "gpu_clock_hertz");
     w.pass(5);
     let incident = w.one();
     assert_eq!((incident.severity(), incident.paged), (Info, false));

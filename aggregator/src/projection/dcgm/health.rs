@@ -263,7 +263,7 @@ mod tests {
             anomaly("GPU-1", "rules", "gpu_pcie_replay_total", Severity::Warning),
             anomaly("GPU-1", "rules", "gpu_pcie_link_width", Severity::Critical),
             anomaly("GPU-1", "rules", "gpu_xid_errors_total", Severity::Info),
-            anomaly("GPU-1", "robust_z", "gpu_power_watts", Severity::Critical),
+            anomaly("GPU-1", "surprise", "gpu_power_watts", Severity::Critical),
             anomaly("GPU-2", "rules", "gpu_temperature_celsius", Severity::Critical),
         ];
         let all = [("watches", 7.0), ("PCIE DCGM_FR_PCIE_WIDTH", 20.0)];

@@ -31,7 +31,7 @@ pub(super) fn suspects<'a>(scene: &'a Scene, class: Option<&Class>) -> Vec<Suspe
                 Severity::Info | Severity::Unspecified => 0.1,
             };
             // What is only unusual is a hint, not a fault.
-            let base = if anomaly.detector == "robust_z" { base * 0.4 } else { base };
+            let base = if anomaly.detector == "surprise" { base * 0.4 } else { base };
             let joined = [(related, 0.3), (own_device, 0.5)]
                 .iter()
                 .filter(|(holds, _)| *holds)

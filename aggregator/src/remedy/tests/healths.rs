@@ -114,7 +114,7 @@ fn any_anomaly(numbers: &mut Numbers, nodes: usize) -> Anomaly {
     let mut anomaly = anomaly(rules[numbers.below(rules.len())], severity, &[]);
     anomaly.node = format!("n{}", 1 + numbers.below(nodes));
     if numbers.below(3) == 0 {
-        anomaly.detector = "robust_z".into();
+        anomaly.detector = "surprise".into();
     }
     anomaly
 }

@@ -1,0 +1,30 @@
+//! What the detectors find: on the public benchmark of labelled series, and on made-up faults.
+//!
+//! Each way of measuring is a folder here with its own arguments; `detect` runs those that were
+//! asked for, in one report.
+
+mod nab;
+
+use std::time::Instant;
+
+use crate::report::Report;
+
+/// What to measure the detectors on.
+#[derive(Debug, clap::Args)]
+#[group(skip)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    nab: nab::Arguments,
+}
+
+/// Measures; beside the report what is wrong with what was measured.
+pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<(Report, Option<String>)> {
+    anyhow::ensure!(arguments.nab.nab.is_some(), "nothing is asked for: --nab FOLDER");
+    let started = Instant::now();
+    let mut rows = Vec::new();
+    if let Some(folder) = &arguments.nab.nab {
+        rows.extend(nab::run(folder, &arguments.nab)?);
+    }
+    let seconds = started.elapsed().as_secs_f64();
+    Ok((Report { bench: "detect", seconds, rows, notes: &[] }, None))
+}
