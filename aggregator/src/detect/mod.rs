@@ -116,6 +116,7 @@ pub fn enabled(config: &DetectConfig) -> Result<Vec<Box<dyn Detector>>, DetectEr
 pub fn rule_names(config: &DetectConfig) -> Result<BTreeSet<String>, DetectError> {
     let mut names: BTreeSet<String> =
         Surprise::RULES.iter().chain([&Stale::RULE]).map(ToString::to_string).collect();
+    names.insert(Surprise::NODE_RULE.to_owned());
     names.extend(Peers::names());
     for file in [None, config.rules_file.as_deref()] {
         names.extend(Rules::load(file)?.names().map(|(name, _)| name.to_string()));

@@ -26,5 +26,5 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<(Report, Option<Strin
         rows.extend(nab::run(folder, &arguments.nab)?);
     }
     let seconds = started.elapsed().as_secs_f64();
-    Ok((Report { bench: "detect", seconds, rows, notes: &[] }, None))
+    Ok((Report { bench: "detect", seconds, rows, goals: Vec::new(), notes: &[] }, None))
 }

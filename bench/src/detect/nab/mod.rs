@@ -93,7 +93,7 @@ fn row(corpus: &Corpus, system: &str, scores: &Scores) -> Row {
                 .count("nab_false_alarms", false_alarms as u64);
         }
     }
-    Row { system: system.to_owned(), figures }
+    Row { system: system.to_owned(), figures, ..Row::default() }
 }
 
 /// What files gain by each parameter set and threshold of the aggregator's detector.
