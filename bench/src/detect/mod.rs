@@ -4,6 +4,7 @@
 //! asked for, in one report.
 
 mod nab;
+mod scenarios;
 
 use std::time::Instant;
 
@@ -15,6 +16,8 @@ use crate::report::Report;
 pub(crate) struct Arguments {
     #[command(flatten)]
     nab: nab::Arguments,
+    #[command(flatten)]
+    scenarios: scenarios::Arguments,
 }
 
 /// Measures; beside the report what is wrong with what was measured.
@@ -23,6 +26,9 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<(Report, Option<Strin
     let mut rows = Vec::new();
     if let Some(folder) = &arguments.nab.nab {
         rows.extend(nab::run(folder, &arguments.nab)?);
+    }
+    if arguments.scenarios.scenarios {
+        rows.extend(scenarios::run(&arguments.scenarios)?);
     }
     let seconds = started.elapsed().as_secs_f64();
     Ok((Report { bench: "detect", seconds, rows, notes: &[] }, None))
