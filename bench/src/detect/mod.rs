@@ -12,7 +12,7 @@ use crate::report::Report;
 
 /// What to measure the detectors on.
 #[derive(Debug, clap::Args)]
-#[group(required = true, multiple = true)]
+#[group(skip)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     nab: nab::Arguments,
@@ -22,6 +22,8 @@ pub(crate) struct Arguments {
 
 /// Measures; beside the report what is wrong with what was measured.
 pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<(Report, Option<String>)> {
+    let asked = arguments.nab.nab.is_some() || arguments.scenarios.scenarios;
+    anyhow::ensure!(asked, "nothing is asked for: --nab FOLDER, --scenarios, or both");
     let started = Instant::now();
     let mut rows = Vec::new();
     if let Some(folder) = &arguments.nab.nab {

@@ -31,6 +31,7 @@ use crate::report::Row;
 
 /// What to make.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub(crate) struct Arguments {
     /// Made-up faults in a fleet, in virtual time.
     #[arg(long)]
