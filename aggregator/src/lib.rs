@@ -7,6 +7,7 @@
 //! | [`pipeline`] | the shards: every frame's one road |
 //! | [`catalog`], [`head`], [`series`] | which series there are, and their newest samples |
 //! | [`detect`], [`episode`] | findings, and the anomalies made of them |
+//! | [`incident`] | anomalies that belong together, and their probable cause |
 //! | [`writer`], [`storage`] | the one thread that writes, and what it writes to |
 //! | [`query`], [`selector`], [`hub`] | the questions, and what happens as it happens |
 //! | [`api`], [`exposition`], [`auth`] | gRPC, HTTP and who may use them |
@@ -27,6 +28,7 @@ pub mod exposition;
 pub mod head;
 pub mod health;
 pub mod hub;
+pub mod incident;
 pub mod ingest;
 pub mod nodes;
 pub mod pipeline;

@@ -231,6 +231,12 @@ impl Nodes {
         self.inner.lock().nodes.get(&id).cloned()
     }
 
+    /// The number of a node by its name.
+    #[must_use]
+    pub fn find(&self, cluster: &str, name: &str) -> Option<NodeId> {
+        self.inner.lock().by_name.get(&(cluster.to_owned(), name.to_owned())).copied()
+    }
+
     /// A spool by its number.
     #[must_use]
     pub fn spool(&self, id: u32) -> Option<Arc<Spool>> {

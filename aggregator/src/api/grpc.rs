@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sextant_proto::chain::chain;
+use sextant_proto::v1;
 use sextant_proto::v1::query_server::Query;
 use sextant_proto::v1::{
     InstantRequest, InstantResponse, InstantSample, Lagged, ListAnomaliesRequest,
@@ -49,7 +50,7 @@ impl From<QueryError> for Status {
 
 impl QueryService {
     /// Runs what blocks off the event loop.
-    async fn ask<T: Send + 'static>(
+    pub(super) async fn ask<T: Send + 'static>(
         &self,
         question: impl FnOnce(&Queries) -> Result<T, QueryError> + Send + 'static,
     ) -> Result<T, Status> {
@@ -171,6 +172,48 @@ impl Query for QueryService {
         };
         let anomalies = self.ask(move |q| q.anomalies(query)).await?;
         Ok(Response::new(ListAnomaliesResponse { anomalies }))
+    }
+
+    async fn list_incidents(
+        &self,
+        request: Request<v1::ListIncidentsRequest>,
+    ) -> Result<Response<v1::ListIncidentsResponse>, Status> {
+        super::incidents::list_incidents(self, request).await
+    }
+
+    async fn get_incident(
+        &self,
+        request: Request<v1::GetIncidentRequest>,
+    ) -> Result<Response<v1::GetIncidentResponse>, Status> {
+        super::incidents::get_incident(self, request).await
+    }
+
+    async fn acknowledge_incident(
+        &self,
+        request: Request<v1::AcknowledgeIncidentRequest>,
+    ) -> Result<Response<v1::AcknowledgeIncidentResponse>, Status> {
+        super::incidents::acknowledge_incident(self, request).await
+    }
+
+    async fn create_maintenance(
+        &self,
+        request: Request<v1::CreateMaintenanceRequest>,
+    ) -> Result<Response<v1::CreateMaintenanceResponse>, Status> {
+        super::incidents::create_maintenance(self, request).await
+    }
+
+    async fn list_maintenance(
+        &self,
+        request: Request<v1::ListMaintenanceRequest>,
+    ) -> Result<Response<v1::ListMaintenanceResponse>, Status> {
+        super::incidents::list_maintenance(self, request).await
+    }
+
+    async fn end_maintenance(
+        &self,
+        request: Request<v1::EndMaintenanceRequest>,
+    ) -> Result<Response<v1::EndMaintenanceResponse>, Status> {
+        super::incidents::end_maintenance(self, request).await
     }
 
     async fn subscribe(
@@ -300,6 +343,6 @@ fn wire_points(points: &Points) -> impl Iterator<Item = RangeResponse> {
     })
 }
 
-fn given(text: String) -> Option<String> {
+pub(super) fn given(text: String) -> Option<String> {
     (!text.is_empty()).then_some(text)
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use parking_lot::Mutex;
+use sextant_proto::v1;
 use sextant_proto::v1::query_server::{Query, QueryServer};
 use sextant_proto::v1::{
     Anomaly, Event, InstantRequest, InstantResponse, InstantSample, Label, ListAnomaliesRequest,
@@ -45,6 +46,9 @@ pub(super) struct Fake {
     pub(super) subscriptions: Mutex<VecDeque<Script>>,
     pub(super) series: Vec<Stored>,
     pub(super) node_lists: AtomicU32,
+    pub(super) incidents: Mutex<Vec<v1::Incident>>,
+    pub(super) timeline: Vec<v1::IncidentEntry>,
+    pub(super) maintenance: Mutex<Vec<v1::Maintenance>>,
 }
 
 impl Fake {
@@ -220,5 +224,89 @@ impl Query for Fake {
 
     async fn list_series(&self, _: Request<ListSeriesRequest>) -> Answer<ListSeriesResponse> {
         Err(Status::unimplemented("not asked by any command"))
+    }
+
+    async fn list_incidents(
+        &self,
+        request: Request<v1::ListIncidentsRequest>,
+    ) -> Answer<v1::ListIncidentsResponse> {
+        let request = request.into_inner();
+        let wanted = |i: &&v1::Incident| match i.closed_unix_ms {
+            0 => true,
+            closed => !request.active_only && closed >= request.start_unix_ms,
+        };
+        let incidents = self.incidents.lock().iter().filter(wanted).cloned().collect();
+        Ok(Response::new(v1::ListIncidentsResponse { incidents }))
+    }
+
+    async fn get_incident(
+        &self,
+        request: Request<v1::GetIncidentRequest>,
+    ) -> Answer<v1::GetIncidentResponse> {
+        let id = request.into_inner().id;
+        let found = self.incidents.lock().iter().find(|i| i.id == id).cloned();
+        let incident = found.ok_or_else(|| Status::not_found(format!("no incident {id}")))?;
+        let timeline = self.timeline.clone();
+        Ok(Response::new(v1::GetIncidentResponse { incident: Some(incident), timeline }))
+    }
+
+    async fn acknowledge_incident(
+        &self,
+        request: Request<v1::AcknowledgeIncidentRequest>,
+    ) -> Answer<v1::AcknowledgeIncidentResponse> {
+        let v1::AcknowledgeIncidentRequest { id, note } = request.into_inner();
+        let mut incidents = self.incidents.lock();
+        let found = incidents.iter_mut().find(|i| i.id == id);
+        let incident = found.ok_or_else(|| Status::not_found(format!("no open incident {id}")))?;
+        (incident.acknowledged_by, incident.acknowledged_note) = ("ann".into(), note);
+        incident.acknowledged_unix_ms = NOW_MS;
+        let incident = Some(incident.clone());
+        Ok(Response::new(v1::AcknowledgeIncidentResponse { incident }))
+    }
+
+    async fn create_maintenance(
+        &self,
+        request: Request<v1::CreateMaintenanceRequest>,
+    ) -> Answer<v1::CreateMaintenanceResponse> {
+        let r = request.into_inner();
+        let mut windows = self.maintenance.lock();
+        let window = v1::Maintenance {
+            id: windows.len() as u64 + 1,
+            cluster: r.cluster,
+            node: r.node,
+            entity_type: r.entity_type,
+            entity: r.entity,
+            from_unix_ms: r.from_unix_ms,
+            to_unix_ms: r.to_unix_ms,
+            created_by: "ann".into(),
+            reason: r.reason,
+            created_unix_ms: NOW_MS,
+            ..v1::Maintenance::default()
+        };
+        windows.push(window.clone());
+        Ok(Response::new(v1::CreateMaintenanceResponse { maintenance: Some(window) }))
+    }
+
+    async fn list_maintenance(
+        &self,
+        request: Request<v1::ListMaintenanceRequest>,
+    ) -> Answer<v1::ListMaintenanceResponse> {
+        let all = request.into_inner().all;
+        let wanted = |w: &&v1::Maintenance| all || w.ended_unix_ms == 0;
+        let maintenance = self.maintenance.lock().iter().filter(wanted).cloned().collect();
+        Ok(Response::new(v1::ListMaintenanceResponse { maintenance }))
+    }
+
+    async fn end_maintenance(
+        &self,
+        request: Request<v1::EndMaintenanceRequest>,
+    ) -> Answer<v1::EndMaintenanceResponse> {
+        let id = request.into_inner().id;
+        let mut windows = self.maintenance.lock();
+        let found = windows.iter_mut().find(|w| w.id == id);
+        let window = found.ok_or_else(|| Status::not_found(format!("no window {id}")))?;
+        (window.ended_unix_ms, window.ended_by) = (NOW_MS, "ann".into());
+        let maintenance = Some(window.clone());
+        Ok(Response::new(v1::EndMaintenanceResponse { maintenance }))
     }
 }

@@ -84,7 +84,10 @@ impl Follow<'_> {
                     writeln!(out, "-- too slow: {dropped} messages missed, reading them again")?;
                     self.missed(&mut client).await?
                 }
-                Some(Message::Samples(_) | Message::CloudEvent(_)) | None => continue,
+                Some(Message::Samples(_) | Message::CloudEvent(_) | Message::Incident(_))
+                | None => {
+                    continue;
+                }
             };
             self.lines.write(fresh, out)?;
             out.flush()?;
@@ -99,6 +102,7 @@ impl Follow<'_> {
             cluster: self.args.cluster.clone(),
             node: self.args.node.clone(),
             cloud_events: false,
+            incidents: false,
         };
         client.subscribe(request).await
     }

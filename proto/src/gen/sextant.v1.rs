@@ -903,6 +903,8 @@ pub struct SubscribeRequest {
     /// What happens to clocks as CloudEvents, whether or not plain events are wanted.
     #[prost(bool, tag = "6")]
     pub cloud_events: bool,
+    #[prost(bool, tag = "7")]
+    pub incidents: bool,
 }
 /// A CloudEvent as O-RAN's notification API has it (CloudEvents 1.0, O-RAN.WG6.O-Cloud
 /// Notification API).
@@ -937,7 +939,7 @@ pub struct Lagged {
 }
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct SubscribeResponse {
-    #[prost(oneof = "subscribe_response::Message", tags = "1, 2, 3, 4, 5")]
+    #[prost(oneof = "subscribe_response::Message", tags = "1, 2, 3, 4, 5, 6")]
     pub message: ::core::option::Option<subscribe_response::Message>,
 }
 /// Nested message and enum types in `SubscribeResponse`.
@@ -956,6 +958,361 @@ pub mod subscribe_response {
         /// Sent right after the plain event that it stands for, when both are wanted.
         #[prost(message, tag = "5")]
         CloudEvent(super::CloudEvent),
+        /// Sent whenever one changes.
+        #[prost(message, tag = "6")]
+        Incident(super::Incident),
+    }
+}
+/// A thing that something can be wrong with: a GPU, a PTP port, a node, a PTP domain.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Component {
+    /// "node", "gpu", "pf", "vf", "phc", "ptp_port", "ptp_domain", "workload", "rack", ...
+    #[prost(string, tag = "1")]
+    pub kind: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub cluster: ::prost::alloc::string::String,
+    /// Empty where it belongs to no single node.
+    #[prost(string, tag = "3")]
+    pub node: ::prost::alloc::string::String,
+    /// What tells it from its siblings: a GPU's UUID, a port's name.
+    #[prost(string, tag = "4")]
+    pub name: ::prost::alloc::string::String,
+}
+/// Something that speaks for or against a cause.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Evidence {
+    /// "anomaly", "event", "change", "siblings", "healthy", "order".
+    #[prost(string, tag = "1")]
+    pub kind: ::prost::alloc::string::String,
+    /// The anomaly's or event's id; 0 where it is neither.
+    #[prost(uint64, tag = "2")]
+    pub id: u64,
+    /// Its class in the table of causes.
+    #[prost(string, tag = "3")]
+    pub class: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "4")]
+    pub component: ::core::option::Option<Component>,
+    #[prost(int64, tag = "5")]
+    pub time_unix_ms: i64,
+    /// What it adds to the score, negative against.
+    #[prost(double, tag = "6")]
+    pub weight: f64,
+    #[prost(string, tag = "7")]
+    pub text: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Cause {
+    /// A class of the table of causes: "gpu.lost".
+    #[prost(string, tag = "1")]
+    pub class: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub title: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub component: ::core::option::Option<Component>,
+    /// When it began, as far as is known.
+    #[prost(int64, tag = "4")]
+    pub onset_unix_ms: i64,
+    #[prost(double, tag = "5")]
+    pub score: f64,
+    /// The share of the incident's weight that it explains, 0 to 1.
+    #[prost(double, tag = "6")]
+    pub explains: f64,
+    #[prost(message, repeated, tag = "7")]
+    pub evidence_for: ::prost::alloc::vec::Vec<Evidence>,
+    #[prost(message, repeated, tag = "8")]
+    pub evidence_against: ::prost::alloc::vec::Vec<Evidence>,
+    /// How to tell it from others, and what to do about it.
+    #[prost(string, tag = "9")]
+    pub check: ::prost::alloc::string::String,
+    #[prost(string, tag = "10")]
+    pub action: ::prost::alloc::string::String,
+}
+/// An anomaly in an incident.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct IncidentMember {
+    #[prost(uint64, tag = "1")]
+    pub anomaly_id: u64,
+    #[prost(string, tag = "2")]
+    pub class: ::prost::alloc::string::String,
+    #[prost(message, optional, tag = "3")]
+    pub component: ::core::option::Option<Component>,
+    #[prost(string, tag = "4")]
+    pub detector: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub rule: ::prost::alloc::string::String,
+    #[prost(string, tag = "6")]
+    pub metric: ::prost::alloc::string::String,
+    #[prost(enumeration = "Severity", tag = "7")]
+    pub severity: i32,
+    #[prost(int64, tag = "8")]
+    pub opened_unix_ms: i64,
+    /// 0 while it is open.
+    #[prost(int64, tag = "9")]
+    pub closed_unix_ms: i64,
+    #[prost(string, tag = "10")]
+    pub summary: ::prost::alloc::string::String,
+    #[prost(string, tag = "11")]
+    pub action: ::prost::alloc::string::String,
+    #[prost(double, tag = "12")]
+    pub score: f64,
+    /// The probable cause explains it.
+    #[prost(bool, tag = "13")]
+    pub explained: bool,
+}
+/// A pod whose devices, or whose node, the incident is about.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AffectedPod {
+    #[prost(string, tag = "1")]
+    pub cluster: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub namespace: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub pod: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub container: ::prost::alloc::string::String,
+    /// What it has of the incident's: "gpu GPU-...", "vf 0000:3b:02.1"; empty for the node.
+    #[prost(string, tag = "6")]
+    pub device: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct Incident {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(enumeration = "IncidentState", tag = "2")]
+    pub state: i32,
+    /// One sentence: the probable cause and where, or what is seen.
+    #[prost(string, tag = "3")]
+    pub title: ::prost::alloc::string::String,
+    #[prost(enumeration = "Severity", tag = "4")]
+    pub severity: i32,
+    /// Somebody is to be woken; and why, or why not.
+    #[prost(bool, tag = "5")]
+    pub paged: bool,
+    #[prost(string, tag = "6")]
+    pub page_reason: ::prost::alloc::string::String,
+    /// When the first of its anomalies began; when it was opened is in the timeline.
+    #[prost(int64, tag = "7")]
+    pub opened_unix_ms: i64,
+    #[prost(int64, tag = "8")]
+    pub updated_unix_ms: i64,
+    /// 0 while it is open.
+    #[prost(int64, tag = "9")]
+    pub closed_unix_ms: i64,
+    /// Where the probable cause is; where the first anomaly is while none is probable.
+    #[prost(message, optional, tag = "10")]
+    pub component: ::core::option::Option<Component>,
+    /// At most five, the most probable first.
+    #[prost(message, repeated, tag = "11")]
+    pub causes: ::prost::alloc::vec::Vec<Cause>,
+    /// That the first cause is the right one, 0 to 1.
+    #[prost(double, tag = "12")]
+    pub confidence: f64,
+    /// No cause is clearly ahead of the others.
+    #[prost(bool, tag = "13")]
+    pub undetermined: bool,
+    /// What would tell the first cause from the second.
+    #[prost(string, tag = "14")]
+    pub discriminating_check: ::prost::alloc::string::String,
+    #[prost(message, repeated, tag = "15")]
+    pub members: ::prost::alloc::vec::Vec<IncidentMember>,
+    /// All there were, those over the limit of `members` included.
+    #[prost(uint32, tag = "16")]
+    pub member_count: u32,
+    #[prost(uint32, tag = "17")]
+    pub open_members: u32,
+    #[prost(message, repeated, tag = "18")]
+    pub affected: ::prost::alloc::vec::Vec<AffectedPod>,
+    /// Nodes that it is about: "cluster/node".
+    #[prost(string, repeated, tag = "19")]
+    pub nodes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    #[prost(bool, tag = "20")]
+    pub in_maintenance: bool,
+    /// Empty until somebody acknowledged it.
+    #[prost(string, tag = "21")]
+    pub acknowledged_by: ::prost::alloc::string::String,
+    #[prost(int64, tag = "22")]
+    pub acknowledged_unix_ms: i64,
+    #[prost(string, tag = "23")]
+    pub acknowledged_note: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "24")]
+    pub merged_into: u64,
+    /// How often it came back after it had closed.
+    #[prost(uint32, tag = "25")]
+    pub reopened: u32,
+    /// What to do, the most urgent first.
+    #[prost(string, repeated, tag = "26")]
+    pub actions: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+}
+/// A step in an incident's life.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct IncidentEntry {
+    #[prost(int64, tag = "1")]
+    pub time_unix_ms: i64,
+    /// "opened", "updated", "cause", "paged", "merged", "acknowledged", "closed", "reopened",
+    /// "maintenance".
+    #[prost(string, tag = "2")]
+    pub kind: ::prost::alloc::string::String,
+    /// Who did it; empty for the aggregator itself.
+    #[prost(string, tag = "3")]
+    pub by: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub text: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListIncidentsRequest {
+    /// Exact; empty for all.
+    #[prost(string, tag = "1")]
+    pub cluster: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(bool, tag = "3")]
+    pub active_only: bool,
+    #[prost(int64, tag = "4")]
+    pub start_unix_ms: i64,
+    /// 0 for now.
+    #[prost(int64, tag = "5")]
+    pub end_unix_ms: i64,
+    #[prost(uint32, tag = "6")]
+    pub limit: u32,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListIncidentsResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub incidents: ::prost::alloc::vec::Vec<Incident>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct GetIncidentRequest {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct GetIncidentResponse {
+    #[prost(message, optional, tag = "1")]
+    pub incident: ::core::option::Option<Incident>,
+    /// Oldest first.
+    #[prost(message, repeated, tag = "2")]
+    pub timeline: ::prost::alloc::vec::Vec<IncidentEntry>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct AcknowledgeIncidentRequest {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    #[prost(string, tag = "2")]
+    pub note: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct AcknowledgeIncidentResponse {
+    #[prost(message, optional, tag = "1")]
+    pub incident: ::core::option::Option<Incident>,
+}
+/// A time in which nothing pages for what it selects; anomalies and incidents are recorded.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Maintenance {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+    /// Exact; empty for all.
+    #[prost(string, tag = "2")]
+    pub cluster: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub node: ::prost::alloc::string::String,
+    /// The kind and name of a component: "gpu", "GPU-..."; empty for all of the node.
+    #[prost(string, tag = "4")]
+    pub entity_type: ::prost::alloc::string::String,
+    #[prost(string, tag = "5")]
+    pub entity: ::prost::alloc::string::String,
+    #[prost(int64, tag = "6")]
+    pub from_unix_ms: i64,
+    #[prost(int64, tag = "7")]
+    pub to_unix_ms: i64,
+    #[prost(string, tag = "8")]
+    pub created_by: ::prost::alloc::string::String,
+    #[prost(string, tag = "9")]
+    pub reason: ::prost::alloc::string::String,
+    #[prost(int64, tag = "10")]
+    pub created_unix_ms: i64,
+    /// When and by whom it was ended before its time; 0 and empty otherwise.
+    #[prost(int64, tag = "11")]
+    pub ended_unix_ms: i64,
+    #[prost(string, tag = "12")]
+    pub ended_by: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CreateMaintenanceRequest {
+    #[prost(string, tag = "1")]
+    pub cluster: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub node: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub entity_type: ::prost::alloc::string::String,
+    #[prost(string, tag = "4")]
+    pub entity: ::prost::alloc::string::String,
+    /// 0 for now.
+    #[prost(int64, tag = "5")]
+    pub from_unix_ms: i64,
+    #[prost(int64, tag = "6")]
+    pub to_unix_ms: i64,
+    #[prost(string, tag = "7")]
+    pub reason: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CreateMaintenanceResponse {
+    #[prost(message, optional, tag = "1")]
+    pub maintenance: ::core::option::Option<Maintenance>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ListMaintenanceRequest {
+    /// Those that have ended, too.
+    #[prost(bool, tag = "1")]
+    pub all: bool,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct ListMaintenanceResponse {
+    #[prost(message, repeated, tag = "1")]
+    pub maintenance: ::prost::alloc::vec::Vec<Maintenance>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EndMaintenanceRequest {
+    #[prost(uint64, tag = "1")]
+    pub id: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct EndMaintenanceResponse {
+    #[prost(message, optional, tag = "1")]
+    pub maintenance: ::core::option::Option<Maintenance>,
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum IncidentState {
+    Unspecified = 0,
+    Open = 1,
+    Closed = 2,
+    /// It is part of another now: `merged_into`.
+    Merged = 3,
+}
+impl IncidentState {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "INCIDENT_STATE_UNSPECIFIED",
+            Self::Open => "INCIDENT_STATE_OPEN",
+            Self::Closed => "INCIDENT_STATE_CLOSED",
+            Self::Merged => "INCIDENT_STATE_MERGED",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "INCIDENT_STATE_UNSPECIFIED" => Some(Self::Unspecified),
+            "INCIDENT_STATE_OPEN" => Some(Self::Open),
+            "INCIDENT_STATE_CLOSED" => Some(Self::Closed),
+            "INCIDENT_STATE_MERGED" => Some(Self::Merged),
+            _ => None,
+        }
     }
 }
 /// Generated client implementations.
@@ -1232,7 +1589,157 @@ pub mod query_client {
                 .insert(GrpcMethod::new("sextant.v1.Query", "ListAnomalies"));
             self.inner.unary(req, path, codec).await
         }
-        /// Events, anomalies and samples as they arrive.
+        /// Anomalies that belong together, with their probable cause, newest first.
+        pub async fn list_incidents(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListIncidentsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListIncidentsResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sextant.v1.Query/ListIncidents",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sextant.v1.Query", "ListIncidents"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// One incident with everything that is known of it.
+        pub async fn get_incident(
+            &mut self,
+            request: impl tonic::IntoRequest<super::GetIncidentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetIncidentResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sextant.v1.Query/GetIncident",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sextant.v1.Query", "GetIncident"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Somebody looks after it. Needs the role operator.
+        pub async fn acknowledge_incident(
+            &mut self,
+            request: impl tonic::IntoRequest<super::AcknowledgeIncidentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AcknowledgeIncidentResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sextant.v1.Query/AcknowledgeIncident",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sextant.v1.Query", "AcknowledgeIncident"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// From now or later on nothing pages for some nodes. Needs the role operator.
+        pub async fn create_maintenance(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CreateMaintenanceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CreateMaintenanceResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sextant.v1.Query/CreateMaintenance",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sextant.v1.Query", "CreateMaintenance"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Windows that have not ended, or all.
+        pub async fn list_maintenance(
+            &mut self,
+            request: impl tonic::IntoRequest<super::ListMaintenanceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListMaintenanceResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sextant.v1.Query/ListMaintenance",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sextant.v1.Query", "ListMaintenance"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Ends a window before its time. Needs the role operator.
+        pub async fn end_maintenance(
+            &mut self,
+            request: impl tonic::IntoRequest<super::EndMaintenanceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::EndMaintenanceResponse>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/sextant.v1.Query/EndMaintenance",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("sextant.v1.Query", "EndMaintenance"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Events, anomalies, incidents and samples as they arrive.
         pub async fn subscribe(
             &mut self,
             request: impl tonic::IntoRequest<super::SubscribeRequest>,
@@ -1336,13 +1843,61 @@ pub mod query_server {
             tonic::Response<super::ListAnomaliesResponse>,
             tonic::Status,
         >;
+        /// Anomalies that belong together, with their probable cause, newest first.
+        async fn list_incidents(
+            &self,
+            request: tonic::Request<super::ListIncidentsRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListIncidentsResponse>,
+            tonic::Status,
+        >;
+        /// One incident with everything that is known of it.
+        async fn get_incident(
+            &self,
+            request: tonic::Request<super::GetIncidentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::GetIncidentResponse>,
+            tonic::Status,
+        >;
+        /// Somebody looks after it. Needs the role operator.
+        async fn acknowledge_incident(
+            &self,
+            request: tonic::Request<super::AcknowledgeIncidentRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::AcknowledgeIncidentResponse>,
+            tonic::Status,
+        >;
+        /// From now or later on nothing pages for some nodes. Needs the role operator.
+        async fn create_maintenance(
+            &self,
+            request: tonic::Request<super::CreateMaintenanceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::CreateMaintenanceResponse>,
+            tonic::Status,
+        >;
+        /// Windows that have not ended, or all.
+        async fn list_maintenance(
+            &self,
+            request: tonic::Request<super::ListMaintenanceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::ListMaintenanceResponse>,
+            tonic::Status,
+        >;
+        /// Ends a window before its time. Needs the role operator.
+        async fn end_maintenance(
+            &self,
+            request: tonic::Request<super::EndMaintenanceRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::EndMaintenanceResponse>,
+            tonic::Status,
+        >;
         /// Server streaming response type for the Subscribe method.
         type SubscribeStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::SubscribeResponse, tonic::Status>,
             >
             + std::marker::Send
             + 'static;
-        /// Events, anomalies and samples as they arrive.
+        /// Events, anomalies, incidents and samples as they arrive.
         async fn subscribe(
             &self,
             request: tonic::Request<super::SubscribeRequest>,
@@ -1762,6 +2317,274 @@ pub mod query_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ListAnomaliesSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sextant.v1.Query/ListIncidents" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListIncidentsSvc<T: Query>(pub Arc<T>);
+                    impl<
+                        T: Query,
+                    > tonic::server::UnaryService<super::ListIncidentsRequest>
+                    for ListIncidentsSvc<T> {
+                        type Response = super::ListIncidentsResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListIncidentsRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Query>::list_incidents(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListIncidentsSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sextant.v1.Query/GetIncident" => {
+                    #[allow(non_camel_case_types)]
+                    struct GetIncidentSvc<T: Query>(pub Arc<T>);
+                    impl<T: Query> tonic::server::UnaryService<super::GetIncidentRequest>
+                    for GetIncidentSvc<T> {
+                        type Response = super::GetIncidentResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::GetIncidentRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Query>::get_incident(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = GetIncidentSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sextant.v1.Query/AcknowledgeIncident" => {
+                    #[allow(non_camel_case_types)]
+                    struct AcknowledgeIncidentSvc<T: Query>(pub Arc<T>);
+                    impl<
+                        T: Query,
+                    > tonic::server::UnaryService<super::AcknowledgeIncidentRequest>
+                    for AcknowledgeIncidentSvc<T> {
+                        type Response = super::AcknowledgeIncidentResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::AcknowledgeIncidentRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Query>::acknowledge_incident(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = AcknowledgeIncidentSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sextant.v1.Query/CreateMaintenance" => {
+                    #[allow(non_camel_case_types)]
+                    struct CreateMaintenanceSvc<T: Query>(pub Arc<T>);
+                    impl<
+                        T: Query,
+                    > tonic::server::UnaryService<super::CreateMaintenanceRequest>
+                    for CreateMaintenanceSvc<T> {
+                        type Response = super::CreateMaintenanceResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CreateMaintenanceRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Query>::create_maintenance(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CreateMaintenanceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sextant.v1.Query/ListMaintenance" => {
+                    #[allow(non_camel_case_types)]
+                    struct ListMaintenanceSvc<T: Query>(pub Arc<T>);
+                    impl<
+                        T: Query,
+                    > tonic::server::UnaryService<super::ListMaintenanceRequest>
+                    for ListMaintenanceSvc<T> {
+                        type Response = super::ListMaintenanceResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::ListMaintenanceRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Query>::list_maintenance(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ListMaintenanceSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/sextant.v1.Query/EndMaintenance" => {
+                    #[allow(non_camel_case_types)]
+                    struct EndMaintenanceSvc<T: Query>(pub Arc<T>);
+                    impl<
+                        T: Query,
+                    > tonic::server::UnaryService<super::EndMaintenanceRequest>
+                    for EndMaintenanceSvc<T> {
+                        type Response = super::EndMaintenanceResponse;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::EndMaintenanceRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Query>::end_maintenance(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = EndMaintenanceSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

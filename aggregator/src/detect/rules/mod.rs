@@ -103,6 +103,12 @@ impl Rules {
         Ok(Self::new(spec::load(&files)?))
     }
 
+    /// The names of all rules.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let of_samples = self.book.rules.iter().map(|rule| &*rule.report.name);
+        of_samples.chain(self.book.events.iter().map(|rule| &*rule.report.name))
+    }
+
     fn new(book: Book) -> Self {
         let mut by_metric: FxHashMap<String, Vec<u16>> = FxHashMap::default();
         for (number, rule) in (0_u16..).zip(&book.rules) {
