@@ -10,6 +10,7 @@ use sextant_proto::logging::LogConfig;
 
 use crate::auth::AuthConfig;
 use crate::detect::DetectConfig;
+use crate::incident::IncidentConfig;
 use crate::projection::ExpositionConfig;
 use crate::writer::WriterConfig;
 
@@ -26,6 +27,7 @@ pub struct Config {
     pub retention: RetentionConfig,
     pub pipeline: PipelineConfig,
     pub detect: DetectConfig,
+    pub incidents: IncidentConfig,
     pub exposition: ExpositionConfig,
     pub log: LogConfig,
 }
@@ -41,6 +43,7 @@ impl Default for Config {
             retention: RetentionConfig::default(),
             pipeline: PipelineConfig::default(),
             detect: DetectConfig::default(),
+            incidents: IncidentConfig::default(),
             exposition: ExpositionConfig::default(),
             log: LogConfig::default(),
         }
@@ -176,6 +179,9 @@ impl Config {
         self.detect
             .check()
             .map_err(|e| ConfigError::Value { key: "detect", what: e.to_string() })?;
+        self.incidents
+            .check()
+            .map_err(|what| ConfigError::Value { key: "incidents", what })?;
         let log = sextant_proto::logging::check(&self.log);
         log.map_err(|e| ConfigError::Value { key: "log", what: e.to_string() })
     }

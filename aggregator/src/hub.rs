@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use sextant_proto::v1::{Anomaly, StoredEvent};
+use sextant_proto::v1::{Anomaly, Incident, StoredEvent};
 use tokio::sync::broadcast;
 
 use crate::catalog::Live;
@@ -18,6 +18,7 @@ const BACKLOG: usize = 4096;
 pub enum Notice {
     Event(Arc<StoredEvent>),
     Anomaly(Arc<Anomaly>),
+    Incident(Arc<Incident>),
     Samples(Arc<Samples>),
 }
 

@@ -32,6 +32,10 @@ impl Gauge {
         self.0.fetch_add(n, Relaxed);
     }
 
+    pub fn set(&self, n: usize) {
+        self.0.store(i64::try_from(n).unwrap_or(i64::MAX), Relaxed);
+    }
+
     #[must_use]
     pub fn get(&self) -> i64 {
         self.0.load(Relaxed)
@@ -78,6 +82,15 @@ pub struct Stats {
     pub anomalies_opened: Counter,
     /// Fired while its shard had too many open ones.
     pub anomalies_suppressed: Counter,
+    /// Events that no rule could look at, because of its limit a node.
+    pub events_overlooked: Counter,
+    pub incidents_open: Gauge,
+    pub incidents_opened: Counter,
+    pub incidents_paged: Counter,
+    /// What the incident engine was not told in time; it compared itself with the episodes then.
+    pub incident_drops: Counter,
+    /// Anomalies that belong to no incident, because there were too many.
+    pub incidents_unassigned: Gauge,
     pub subscribers: Gauge,
     /// Messages that slow subscribers did not get.
     pub subscriber_drops: Counter,
@@ -205,6 +218,37 @@ impl Stats {
             "counter",
             "Findings beyond the limit of open anomalies a node.",
             counter(&self.anomalies_suppressed),
+        );
+        one(
+            "sextant_rule_events_overlooked_total",
+            "counter",
+            "Events that no rule could look at, because too many others were open on their node.",
+            counter(&self.events_overlooked),
+        );
+        one("sextant_incidents_open", "gauge", "Open incidents.", gauge(&self.incidents_open));
+        one(
+            "sextant_incidents_opened_total",
+            "counter",
+            "Incidents opened.",
+            counter(&self.incidents_opened),
+        );
+        one(
+            "sextant_incidents_paged_total",
+            "counter",
+            "Incidents that page.",
+            counter(&self.incidents_paged),
+        );
+        one(
+            "sextant_incident_drops_total",
+            "counter",
+            "Changes that the incident engine was too busy to take when they came.",
+            counter(&self.incident_drops),
+        );
+        one(
+            "sextant_incident_unassigned_anomalies_total",
+            "counter",
+            "Anomalies that belong to no incident, because there were too many.",
+            gauge(&self.incidents_unassigned),
         );
         one("sextant_subscribers", "gauge", "Subscribers.", gauge(&self.subscribers));
         one(

@@ -20,6 +20,7 @@ use tonic::{Request, Response, Status};
 
 use crate::hub::{Notice, Samples};
 use crate::projection::cloud_events::cloud_event;
+use crate::pipeline::Shards;
 use crate::query::{Points, Queries, QueryError, Sample};
 use crate::selector::Selector;
 use crate::storage::{AnomalyQuery, EventQuery};
@@ -33,6 +34,8 @@ const STREAM_BUFFER: usize = 16;
 #[derive(Clone)]
 pub struct QueryService {
     pub queries: Queries,
+    /// Where what people do is recorded as events.
+    pub shards: Shards,
     pub tasks: TaskTracker,
     pub stop: CancellationToken,
 }
@@ -293,6 +296,14 @@ impl Subscription {
             }
             Notice::Anomaly(a) if r.anomalies && wanted(&a.cluster, &a.node) => {
                 Some(Message::Anomaly((*a).clone()))
+            }
+            Notice::Incident(i) if r.incidents => {
+                let about = |name: &String| {
+                    name.split_once('/').is_some_and(|(cluster, node)| wanted(cluster, node))
+                };
+                let everywhere = r.cluster.is_empty() && r.node.is_empty();
+                let all = everywhere || i.nodes.iter().any(about);
+                all.then(|| Message::Incident((*i).clone()))
             }
             Notice::Samples(samples) => {
                 let key = &samples.live.layout.node;

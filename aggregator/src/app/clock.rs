@@ -13,16 +13,21 @@ use tonic_health::server::HealthReporter;
 use tracing::{info, warn};
 
 use crate::api::grpc::QueryService;
+use crate::catalog::Catalog;
 use crate::clock;
 use crate::config::RetentionConfig;
 use crate::health::Health;
+use crate::incident::ChangeWatch;
 use crate::ingest::Ingest;
-use crate::pipeline::Shards;
+use crate::nodes::Nodes;
+use crate::pipeline::{Job, Shards};
 use crate::storage::Cutoff;
 use crate::writer::{Write, WriterHandle};
 
 /// How often retention is enforced.
 const PRUNE_EVERY: Duration = Duration::from_secs(600);
+/// How often is looked for changes of drivers, firmware and pods.
+const LOOK_EVERY: Duration = Duration::from_secs(30);
 /// A shard whose queue is full for so long takes nothing in.
 const STUCK_SECONDS: u32 = 10;
 const INGEST_NAME: &str = <TelemetryIngestServer<Ingest> as NamedService>::NAME;
@@ -31,6 +36,9 @@ const QUERY_NAME: &str = <QueryServer<QueryService> as NamedService>::NAME;
 /// Lets shards look at the clock, tells health, enforces retention.
 pub(super) struct Clock {
     pub(super) shards: Shards,
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) nodes: Arc<Nodes>,
+    pub(super) changes: ChangeWatch,
     pub(super) writer: WriterHandle,
     pub(super) health: Arc<Health>,
     pub(super) reporter: HealthReporter,
@@ -38,9 +46,11 @@ pub(super) struct Clock {
 
 impl Clock {
     /// Runs until `stop`.
-    pub(super) async fn run(self, retention: RetentionConfig, stop: CancellationToken) {
+    pub(super) async fn run(mut self, retention: RetentionConfig, stop: CancellationToken) {
         let mut second = interval(Duration::from_secs(1));
         let mut prune = interval(PRUNE_EVERY);
+        let mut look = interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(MissedTickBehavior::Skip);
         second.set_missed_tick_behavior(MissedTickBehavior::Skip);
         prune.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut stuck = 0u32;
@@ -51,6 +61,7 @@ impl Clock {
                     stuck = if self.shards.elapse() { 0 } else { stuck + 1 };
                     self.tell(stuck).await;
                 }
+                _ = look.tick() => self.look().await,
                 _ = prune.tick() => {
                     let before = |kept: Duration| {
                         clock::now_ms() - i64::try_from(kept.as_millis()).unwrap_or(i64::MAX)
@@ -63,6 +74,22 @@ impl Clock {
                     drop(tokio::task::spawn_blocking(hand_over).await);
                 }
             }
+        }
+    }
+
+    /// Tells of what somebody changed on nodes.
+    async fn look(&mut self) {
+        let mut changes = std::mem::take(&mut self.changes);
+        let (catalog, nodes) = (Arc::clone(&self.catalog), Arc::clone(&self.nodes));
+        // It goes through all series: not on the event loop.
+        let looked = tokio::task::spawn_blocking(move || {
+            let found = changes.look(&catalog, &nodes, clock::now_ms());
+            (changes, found)
+        });
+        let Ok((changes, found)) = looked.await else { return };
+        self.changes = changes;
+        for (node, event) in found {
+            self.shards.send(node.id, Job::Event(node, event)).await;
         }
     }
 

@@ -36,6 +36,7 @@ use crate::detect;
 use crate::episode::Episodes;
 use crate::health::Health;
 use crate::hub::Hub;
+use crate::incident::{self, CatalogTopology, ChangeWatch, IncidentFeed, IncidentService};
 use crate::ingest::Ingest;
 use crate::nodes::Nodes;
 use crate::pipeline::{self, EventIds, Shards, Shared};
@@ -69,6 +70,8 @@ struct Parts {
     writer: WriterHandle,
     abandon: CancellationToken,
     shard_threads: Vec<JoinHandle<()>>,
+    incidents: IncidentFeed,
+    incident_thread: Option<JoinHandle<()>>,
     writer_thread: JoinHandle<()>,
 }
 
@@ -130,6 +133,7 @@ impl App {
         };
         let query = QueryService {
             queries: parts.queries.clone(),
+            shards: parts.shards.clone(),
             tasks: tasks.clone(),
             stop: stop.clone(),
         };
@@ -147,6 +151,9 @@ impl App {
         let http_task = tasks.spawn(http);
         let clock = Clock {
             shards: parts.shards.clone(),
+            catalog: Arc::clone(&parts.shared.catalog),
+            nodes: Arc::clone(&parts.shared.nodes),
+            changes: ChangeWatch::default(),
             writer: parts.writer.clone(),
             health: Arc::clone(&parts.health),
             reporter,
@@ -185,6 +192,8 @@ impl Parts {
             Arc::clone(&health),
             abandon.clone(),
         );
+        let remembered = store.load_incidents().context("read the incidents")?;
+        let (feed, incidents) = IncidentService::new(&config.incidents, &stats);
         let shared = Shared {
             catalog: Arc::clone(&catalog),
             nodes: Arc::clone(&nodes),
@@ -192,6 +201,7 @@ impl Parts {
             hub: Hub::default(),
             stats: Arc::clone(&stats),
             events: Arc::new(EventIds::after(inventory.last_event_id)),
+            incidents: feed.clone(),
             writer: writer.clone(),
         };
         let detectors: Result<Vec<_>, _> =
@@ -211,6 +221,16 @@ impl Parts {
             nodes = nodes.all().len(),
             "journal replayed"
         );
+        let incident_parts = incident::Parts {
+            episodes: Arc::clone(&shared.episodes),
+            hub: shared.hub.clone(),
+            stats: Arc::clone(&stats),
+            writer: writer.clone(),
+        };
+        let handle = incidents.handle();
+        let topology = CatalogTopology::new(Arc::clone(&catalog), Arc::clone(&nodes));
+        let incident_thread =
+            incidents.start(&config.incidents, &remembered, topology, incident_parts);
         let (shards, shard_threads) = pipeline::start(shards, &stats);
         let queries = Queries {
             catalog,
@@ -218,18 +238,36 @@ impl Parts {
             episodes: Arc::clone(&shared.episodes),
             store,
             hub: shared.hub.clone(),
+            incidents: handle,
             stats,
         };
-        Ok(Self { shared, shards, queries, health, writer, abandon, shard_threads, writer_thread })
+        Ok(Self {
+            shared,
+            shards,
+            queries,
+            health,
+            writer,
+            abandon,
+            shard_threads,
+            incidents: feed,
+            incident_thread,
+            writer_thread,
+        })
     }
 
-    /// Ends the shards, then the writer, when the last sender of each has gone.
+    /// Ends the shards, then the incident engine, then the writer, each when nothing can reach it
+    /// any more.
     async fn stop(self) -> Result<()> {
         let Self { shared, shards, writer, abandon, shard_threads, writer_thread, .. } = self;
+        let (incidents, incident_thread) = (self.incidents, self.incident_thread);
         drop((shards, shared, writer));
         let joined = tokio::task::spawn_blocking(move || {
-            let threads = shard_threads.into_iter().chain([writer_thread]);
-            threads.filter_map(|thread| thread.join().err()).count()
+            let mut panicked =
+                shard_threads.into_iter().filter_map(|thread| thread.join().err()).count();
+            incidents.stop();
+            let threads = incident_thread.into_iter().chain([writer_thread]);
+            panicked += threads.filter_map(|thread| thread.join().err()).count();
+            panicked
         });
         tokio::pin!(joined);
         let joined = if let Ok(joined) = tokio::time::timeout(STOP_DEADLINE, &mut joined).await {

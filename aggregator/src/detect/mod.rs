@@ -209,6 +209,11 @@ pub trait Detector: Send {
     /// Called about once a second with the aggregator's clock, for what shows by absence.
     fn elapse(&mut self, now_ms: i64, nodes: &[NodeStatus], edges: &mut Vec<Edge>);
 
+    /// Events that it had no room to look at since the last call.
+    fn overlooked(&mut self) -> u64 {
+        0
+    }
+
     /// The node was removed: forget it. Says nothing of what was open on it.
     fn forget(&mut self, node: NodeId);
 }

@@ -287,7 +287,7 @@ fn belongs(facet: &Facet, new: &Symptom<'_>, causes: &Causes, times: &Times) -> 
         if relation.meets(Relation::LINEAGE) && (!hub || same_family) {
             return true;
         }
-        let few = Relation::NODE | Relation::DOMAIN | Relation::WORKLOAD;
+        let few = Relation::DEVICE | Relation::NODE | Relation::DOMAIN | Relation::WORKLOAD;
         if same_class && relation.and(few).meets(own.siblings) {
             return true;
         }

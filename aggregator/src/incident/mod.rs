@@ -6,6 +6,7 @@
 //! (`knowledge/causes.toml`). `docs/incidents.md` says how it groups, ranks and decides.
 
 mod causes;
+mod changes;
 mod confidence;
 mod engine;
 mod group;
@@ -13,6 +14,7 @@ mod maintenance;
 mod paging;
 mod rank;
 mod render;
+mod service;
 #[cfg(test)]
 mod tests;
 mod topology;
@@ -23,8 +25,11 @@ use serde::{Deserialize, Serialize};
 use sextant_proto::v1;
 
 pub use causes::{Causes, CausesError, Class, ClassId, Edge};
+pub use changes::ChangeWatch;
 pub use confidence::{Calibration, confidence};
 pub use engine::{EngineStats, IncidentEngine};
+pub use maintenance::{check as check_maintenance, selects_node};
+pub use service::{IncidentError, IncidentFeed, IncidentHandle, IncidentService, Parts};
 pub use topology::{
     CatalogTopology, Component, Fact, FixedTopology, Place, Relation, Tenant, Topology,
     TopologySource, describe,

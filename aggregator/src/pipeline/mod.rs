@@ -16,6 +16,7 @@ use crate::catalog::Catalog;
 use crate::detect::Detector;
 use crate::episode::Episodes;
 use crate::hub::Hub;
+use crate::incident::IncidentFeed;
 use crate::nodes::{Node, Nodes, Spool};
 use crate::series::{LayoutId, NodeId, NodeKey};
 use crate::stats::Stats;
@@ -49,6 +50,7 @@ pub struct Shared {
     pub hub: Hub,
     pub stats: Arc<Stats>,
     pub events: Arc<EventIds>,
+    pub incidents: IncidentFeed,
     pub writer: WriterHandle,
 }
 

@@ -288,7 +288,9 @@ impl Shard {
     fn settle(&mut self, changes: &mut Vec<Change>) {
         for (detector, edge) in self.edges.drain(..) {
             let Some((node, anomaly)) = self.shared.episodes.take(detector, edge) else { continue };
-            self.shared.hub.tell(Notice::Anomaly(Arc::new(anomaly.clone())));
+            let told = Arc::new(anomaly.clone());
+            self.shared.incidents.anomaly(&told);
+            self.shared.hub.tell(Notice::Anomaly(told));
             changes.push(Change::Anomaly { node: node.0, anomaly });
         }
     }
@@ -310,7 +312,9 @@ impl Shard {
             node: node.name.to_string(),
             event: Some(event.clone()),
         };
-        self.shared.hub.tell(Notice::Event(Arc::new(stored)));
+        let stored = Arc::new(stored);
+        self.shared.incidents.event(&stored);
+        self.shared.hub.tell(Notice::Event(stored));
         Change::Event { id, node: node.id.0, event }
     }
 
@@ -323,6 +327,7 @@ impl Shard {
         let nodes: Vec<NodeStatus> = self.nodes.values().map(status).collect();
         for detector in &mut self.detectors {
             detector.elapse(now, &nodes, &mut self.scratch);
+            self.shared.stats.events_overlooked.add(detector.overlooked());
             let name = detector.name();
             self.edges.extend(self.scratch.drain(..).map(|edge| (name, edge)));
         }

@@ -4,6 +4,7 @@
 //! A series' samples are in blocks and in heads. Heads are read first: a chunk that is sealed
 //! in between is then seen twice, and told apart by its spool and first seq, never missed.
 
+mod incidents;
 mod range;
 
 use std::collections::BTreeMap;
@@ -16,6 +17,7 @@ use crate::catalog::{Catalog, Live};
 use crate::clock;
 use crate::episode::Episodes;
 use crate::hub::Hub;
+use crate::incident::IncidentHandle;
 use crate::nodes::{Node, Nodes};
 use crate::selector::{Selector, SelectorError};
 use crate::series::{NodeId, Series, wire_labels};
@@ -68,6 +70,7 @@ pub struct Queries {
     pub episodes: Arc<Episodes>,
     pub store: Arc<dyn Store>,
     pub hub: Hub,
+    pub incidents: IncidentHandle,
     pub stats: Arc<Stats>,
 }
 
@@ -240,7 +243,7 @@ impl Queries {
     }
 }
 
-fn rows(limit: usize) -> usize {
+pub(super) fn rows(limit: usize) -> usize {
     if limit == 0 { MAX_ROWS } else { limit.min(MAX_ROWS) }
 }
 

@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use rustc_hash::{FxHashMap, FxHashSet};
 use sextant_proto::v1::{self, MetricDescriptor};
 
+use super::incidents::{self, IncidentInventory, IncidentQuery, Tables};
 use super::{
     AnomalyQuery, Change, Chunk, ColumnQuery, Cutoff, EventQuery, FrameRecord, Inventory,
     LayoutRecord, MAX_SEQ, NodeRecord, Segment, SpoolRecord, Store, StoreError, StoreSize,
@@ -37,6 +38,7 @@ struct State {
     anomalies: BTreeMap<u64, (u32, v1::Anomaly)>,
     last_event_id: u64,
     last_anomaly_id: u64,
+    incidents: Tables,
 }
 
 impl MemoryStore {
@@ -104,6 +106,8 @@ impl State {
                     self.check_node(*node, &nodes)?;
                     check_number(anomaly.id)?;
                 }
+                Change::Incident { incident, .. } => incidents::check(incident.id)?,
+                Change::Maintenance(window) => incidents::check(window.id)?,
                 Change::Metrics(_) => {}
             }
         }
@@ -151,6 +155,8 @@ impl State {
                 self.anomalies.insert(anomaly.id, (*node, anomaly.clone()));
                 self.last_anomaly_id = self.last_anomaly_id.max(anomaly.id);
             }
+            Change::Incident { incident, entry } => self.incidents.put(incident, entry),
+            Change::Maintenance(window) => self.incidents.put_maintenance(window),
         }
     }
 
@@ -334,7 +340,27 @@ impl Store for MemoryStore {
         let State { events, event_nodes, .. } = &mut *state;
         event_nodes.retain(|id, _| events.contains_key(id));
         let rows = before - state.events.len() - state.anomalies.len();
+        let rows = rows + state.incidents.prune(cutoff.events_ms);
         Ok((days + rows) as u64)
+    }
+
+    fn load_incidents(&self) -> Result<IncidentInventory, StoreError> {
+        Ok(self.state.lock().incidents.load())
+    }
+
+    fn incidents(&self, query: &IncidentQuery) -> Result<Vec<v1::Incident>, StoreError> {
+        Ok(self.state.lock().incidents.find(query))
+    }
+
+    fn incident(
+        &self,
+        id: u64,
+    ) -> Result<Option<(v1::Incident, Vec<v1::IncidentEntry>)>, StoreError> {
+        Ok(self.state.lock().incidents.get(id))
+    }
+
+    fn maintenance(&self) -> Result<Vec<v1::Maintenance>, StoreError> {
+        Ok(self.state.lock().incidents.windows())
     }
 
     fn size(&self) -> Result<StoreSize, StoreError> {

@@ -7,6 +7,7 @@
 //! `replay` and `columns` see it, `seal` moves all of its frames at one instant.
 //! Nothing is deleted but by `prune`.
 
+mod incidents;
 mod memory;
 mod sqlite;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 use bytes::Bytes;
 use sextant_proto::v1::{self, Event, MetricDescriptor};
 
+pub use incidents::{IncidentInventory, IncidentQuery};
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;
 
@@ -111,6 +113,10 @@ pub enum Change {
     Event { id: u64, node: u32, event: Event },
     /// Insert or replace by id; `node` is that of the anomaly.
     Anomaly { node: u32, anomaly: v1::Anomaly },
+    /// Insert or replace by id; `entry` is added to its history.
+    Incident { incident: Box<v1::Incident>, entry: v1::IncidentEntry },
+    /// Insert or replace by id.
+    Maintenance(v1::Maintenance),
 }
 
 /// Columns of a layout between two seals. Ticks strictly grow; `columns[c][t]` belongs to
@@ -274,6 +280,33 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// When they cannot be read.
     fn anomalies(&self, query: &AnomalyQuery) -> Result<Vec<v1::Anomaly>, StoreError>;
+
+    /// What a start needs of incidents: those that are open, windows, the last ids.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn load_incidents(&self) -> Result<IncidentInventory, StoreError>;
+
+    /// Reads incidents.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn incidents(&self, query: &IncidentQuery) -> Result<Vec<v1::Incident>, StoreError>;
+
+    /// Reads an incident and its history, oldest first; none when it is not stored.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn incident(
+        &self,
+        id: u64,
+    ) -> Result<Option<(v1::Incident, Vec<v1::IncidentEntry>)>, StoreError>;
+
+    /// Reads all maintenance windows that retention has not deleted, newest first.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    fn maintenance(&self) -> Result<Vec<v1::Maintenance>, StoreError>;
 
     /// Deletes what retention no longer keeps; returns the number of block files and rows that went.
     ///

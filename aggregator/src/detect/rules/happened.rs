@@ -25,6 +25,8 @@ const TELL_MS: i64 = 60_000;
 #[derive(Debug, Default)]
 pub(super) struct Happened {
     nodes: FxHashMap<NodeId, OfNode>,
+    /// Events that changed nothing because everything remembered was open.
+    overlooked: u64,
 }
 
 type Key = (u16, SubjectId);
@@ -111,9 +113,10 @@ impl Happened {
         let of_node = self.of(node);
         let key = (number, subject.id());
         if !of_node.watches.contains_key(&key) && !of_node.make_room() {
+            self.overlooked += 1;
             return Change::Nothing;
         }
-        let watch = of_node.watches.entry(key).or_insert_with(|| Watch {
+        let watch = self.of(node).watches.entry(key).or_insert_with(|| Watch {
             subject: subject.clone(),
             times_ms: VecDeque::new(),
             last_ms: None,
@@ -188,6 +191,11 @@ impl Happened {
                     || latest.saturating_sub(last) <= rule.clear_ms.max(rule.over_ms)
             });
         }
+    }
+
+    /// How many events were passed over since the last call.
+    pub(super) fn take_overlooked(&mut self) -> u64 {
+        std::mem::take(&mut self.overlooked)
     }
 
     /// The node was removed.

@@ -236,6 +236,10 @@ impl Detector for Rules {
         self.happened.sweep(&self.book.events, edges);
     }
 
+    fn overlooked(&mut self) -> u64 {
+        self.happened.take_overlooked()
+    }
+
     fn forget(&mut self, node: NodeId) {
         self.nodes.remove(&node);
         self.open.forget(node);

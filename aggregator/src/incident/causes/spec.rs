@@ -220,7 +220,7 @@ fn lag_ms(entry: &str, text: &str) -> Result<i64, CausesError> {
 }
 
 fn add_edges(causes: &mut Causes, specs: &[EdgeSpec]) -> Result<(), CausesError> {
-    // Families and "*" come last: they leave out what would close a circle.
+    // Families and "*" come last: they leave out what causes the cause.
     let mut wide = Vec::new();
     let mut direct: Vec<Vec<ClassId>> = vec![Vec::new(); causes.classes.len()];
     for (number, spec) in (0_u16..).zip(specs) {
@@ -263,7 +263,6 @@ fn add_edges(causes: &mut Causes, specs: &[EdgeSpec]) -> Result<(), CausesError>
     }
     circle(causes, &direct)?;
     for (cause, prefix, edge) in wide {
-        let before = reaching(&direct, cause);
         let effects: Vec<ClassId> = causes
             .classes()
             .filter(|(id, c)| {
@@ -271,7 +270,7 @@ fn add_edges(causes: &mut Causes, specs: &[EdgeSpec]) -> Result<(), CausesError>
                     && *id != cause
                     && !c.change
                     && c.latent.is_none()
-                    && !before[usize::from(id.0)]
+                    && !direct[usize::from(id.0)].contains(&cause)
             })
             .map(|(id, _)| id)
             .collect();

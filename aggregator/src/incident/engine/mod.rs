@@ -65,6 +65,8 @@ pub struct IncidentEngine {
     followed: FxHashMap<u64, (u64, usize)>,
     events: BTreeMap<Number, VecDeque<Happening>>,
     maintenance: BTreeMap<u64, v1::Maintenance>,
+    /// The windows that were in force at the last look.
+    in_force: Vec<u64>,
     now_ms: i64,
     stats: EngineStats,
     changes: Vec<IncidentChange>,
@@ -101,6 +103,7 @@ impl IncidentEngine {
             followed: FxHashMap::default(),
             events: BTreeMap::new(),
             maintenance: BTreeMap::new(),
+            in_force: Vec::new(),
             now_ms: 0,
             stats: EngineStats::default(),
             changes: Vec::new(),
@@ -258,7 +261,6 @@ impl IncidentEngine {
         if self.maintenance.len() < super::maintenance::MAX_WINDOWS {
             self.maintenance.insert(window.id, window);
         }
-        self.groups.values_mut().for_each(|g| g.dirty = true);
     }
 
     /// An open incident as it was told last.

@@ -37,6 +37,21 @@ impl IncidentEngine {
         }
     }
 
+    /// Compares with what is open: for when some of what happened was not told.
+    pub fn resync(&mut self, open: &[v1::Anomaly]) {
+        let ids: rustc_hash::FxHashSet<u64> = open.iter().map(|a| a.id).collect();
+        let mut gone: Vec<u64> =
+            self.followed.keys().filter(|id| !ids.contains(id)).copied().collect();
+        gone.sort_unstable();
+        for id in gone {
+            let closed = v1::Anomaly { id, closed_unix_ms: self.now_ms, ..v1::Anomaly::default() };
+            self.anomaly(&closed, super::AnomalyChange::Closed);
+        }
+        for anomaly in open.iter().filter(|a| a.closed_unix_ms == 0) {
+            self.anomaly(anomaly, super::AnomalyChange::Opened);
+        }
+    }
+
     fn restore_one(&mut self, incident: &v1::Incident, open: &BTreeMap<u64, &v1::Anomaly>) {
         let number = self.next_group;
         self.next_group += 1;

@@ -2,7 +2,7 @@
 
 use sextant_proto::v1::{self, IncidentState, Severity};
 
-use crate::incident::group::{Group, Stage};
+use crate::incident::group::{Facet, Group, Stage};
 use crate::incident::paging::{Verdict, judge};
 use crate::incident::rank::{Happening, Ranking, rank};
 use crate::incident::render::render;
@@ -18,6 +18,13 @@ const MAX_HAPPENINGS: usize = 256;
 impl IncidentEngine {
     /// Looks at every group that changed, or whose time has come.
     pub(super) fn tell(&mut self) {
+        let now = self.now_ms;
+        let active = self.maintenance.values().filter(|w| maintenance::is_active(w, now));
+        let active: Vec<u64> = active.map(|w| w.id).collect();
+        if active != self.in_force {
+            self.in_force = active;
+            self.groups.values_mut().for_each(|g| g.dirty = true);
+        }
         let numbers: Vec<u64> = self.groups.keys().copied().collect();
         for number in numbers {
             let Some(group) = self.groups.get(&number) else { continue };
@@ -63,10 +70,8 @@ impl IncidentEngine {
     /// Whether a group is enough to be an incident: a warning of a rule or of peers is, what was
     /// learned or is only information needs to agree.
     fn is_worth(&self, group: &Group) -> bool {
-        let plain = |f: &&crate::incident::group::Facet| {
-            f.tier >= Tier::Peer && f.severity >= Severity::Warning
-        };
-        if group.facets.iter().any(|f| plain(&f)) {
+        let plain = |f: &Facet| f.tier >= Tier::Peer && f.severity >= Severity::Warning;
+        if group.facets.iter().any(plain) {
             return true;
         }
         let evidence: usize = group.facets.iter().map(|f| f.metrics.len()).sum();
@@ -81,13 +86,7 @@ impl IncidentEngine {
             let severity = Severity::Info;
             return (Verdict { severity, page: false, reason: String::new() }, false);
         };
-        let active: Vec<&v1::Maintenance> =
-            self.maintenance.values().filter(|w| maintenance::is_active(w, now)).collect();
-        let covered: Vec<bool> = group
-            .facets
-            .iter()
-            .map(|f| active.iter().any(|w| maintenance::covers(w, &f.place)))
-            .collect();
+        let covered = covered(group, &self.maintenance, now);
         let verdict = judge(&group.facets, &covered, &self.causes);
         let ranking: Ranking = rank(
             &group.facets,
@@ -129,8 +128,10 @@ impl IncidentEngine {
         }
         let was = group.incident.clone();
         // More of the same is not worth a ranking each time.
-        let more = group.facets.len() == facets_told(&was) && now - group.told_ms < RETELL_MS;
-        if more && was.member_count != group.member_count {
+        let verdict = judge(&group.facets, &covered(group, &self.maintenance, now), &self.causes);
+        let as_bad = was.severity() == verdict.severity && (was.paged || !verdict.page);
+        let same = as_bad && group.facets.len() == facets_told(&was);
+        if same && was.member_count != group.member_count && now - group.told_ms < RETELL_MS {
             return;
         }
         let (verdict, other_cause) = self.renew(number);
@@ -238,6 +239,18 @@ impl IncidentEngine {
             incident: group.incident.clone(),
         });
     }
+}
+
+/// Which facets are in maintenance.
+fn covered(
+    group: &Group,
+    windows: &std::collections::BTreeMap<u64, v1::Maintenance>,
+    now_ms: i64,
+) -> Vec<bool> {
+    let active: Vec<_> =
+        windows.values().filter(|w| maintenance::is_active(w, now_ms)).collect();
+    let covers = |f: &Facet| active.iter().any(|w| maintenance::covers(w, &f.place));
+    group.facets.iter().map(covers).collect()
 }
 
 /// How many facets the members of an incident were, when it was told.

@@ -41,6 +41,8 @@ const ORDER_PENALTY: f64 = 0.4;
 const WALK_WEIGHT: f64 = 0.2;
 /// The score of "something that is not seen", as a share of the incident's weight.
 const UNKNOWN: f64 = 0.5;
+/// And how readily that is believed.
+const UNKNOWN_PRIOR: f64 = 0.5;
 /// An explanation of at least this is one.
 const EXPLAINS: f64 = 0.3;
 
@@ -133,7 +135,7 @@ fn answer(
                     == causes.class(first.suspect.class).family())
     };
     let rival = ranked.iter().skip(1).position(|other| !explained(other)).map(|at| at + 1);
-    let next = rival.map_or(f64::MIN, |at| ranked[at].score).max(UNKNOWN * total);
+    let next = rival.map_or(f64::MIN, |at| ranked[at].score).max(UNKNOWN * total + UNKNOWN_PRIOR);
     let margin = (first.score - next) / first.score.abs().max(0.1);
     let confidence = confidence(calibration, margin, first.explains);
     let undetermined = confidence < calibration.undetermined;

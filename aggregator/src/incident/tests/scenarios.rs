@@ -3,9 +3,9 @@
 use sextant_proto::v1::Severity::{Critical, Info, Warning};
 
 use super::world::{
-    World, first, fleet, gpu, on_filesystem, on_gpu, on_node, on_pf, on_port, on_ptp, on_vf,
+    World, facts, first, fleet, gpu, on_filesystem, on_gpu, on_node, on_pf, on_port, on_ptp, on_vf,
 };
-use crate::incident::{ChangeKind, IncidentConfig};
+use crate::incident::{ChangeKind, FixedTopology, IncidentConfig};
 
 /// What is to be made of a fault.
 struct Expected {
@@ -45,7 +45,7 @@ fn lost_gpu_with_its_symptoms_is_one_incident() {
     w.rule("n0", on_gpu("n0", 3), "GpuXid154", Warning);
     w.pass(30);
     let at = format!("gpu {} of n0", gpu("n0", 3));
-    check(&w, &Expected { cause: "gpu.off_bus", at, paged: true, members: 12 });
+    check(&w, &Expected { cause: "gpu.off_bus", at, paged: true, members: 13 });
     let incident = w.one();
     assert!(incident.confidence > 0.7, "{}", incident.confidence);
     assert_eq!(incident.page_reason, "critical: GpuXid79");
@@ -153,7 +153,7 @@ fn dead_node_takes_everything_on_it_along() {
     w.pass(35);
     w.event("n2", on_node(), "node.disconnected");
     w.rule("n2", on_node(), "node_stale", Critical);
-    w.rule("n2", on_filesystem("/"), "FilesystemUnreadable", Critical);
+    w.rule("n2", on_pf(1), "SriovPfSlow", Warning);
     w.pass(20);
     check(&w, &Expected { cause: "node.gone", at: "n2".into(), paged: true, members: 5 });
 }
@@ -293,11 +293,31 @@ fn two_incidents_become_one_when_their_cause_shows() {
 }
 
 #[test]
-fn straggler_without_a_flag_is_not_blamed_on_certainty() {
+fn symptom_alone_is_not_a_sure_answer_and_says_what_to_look_at() {
     let mut w = World::on(fleet(2), IncidentConfig::default());
     w.rule("n0", on_ptp(), "PtpOffsetHigh", Warning);
     w.pass(10);
     let incident = w.one();
     assert!(incident.confidence < 0.7, "{}", incident.confidence);
     assert!(!incident.discriminating_check.is_empty());
+}
+
+#[test]
+fn straggler_in_a_job_is_one_incident_with_those_who_wait_for_it() {
+    let mut topology = FixedTopology::default();
+    for n in 0..4 {
+        let node = format!("n{n}");
+        topology.set("c", &node, facts(&node, "", "gm", &format!("train-{n}")));
+    }
+    let mut w = World::on(topology, IncidentConfig::default());
+    w.rule("n2", on_gpu("n2", 5), "GpuThermalThrottle", Warning);
+    w.unusual("n2", on_gpu("n2", 5), "peers", "gpu_clock_hertz");
+    w.pass(30);
+    for n in 0..4 {
+        let node = format!("n{n}");
+        w.unusual(&node, on_gpu(&node, 0), "peers", "gpu_utilization_ratio");
+    }
+    w.pass(20);
+    let at = format!("gpu {} of n2", gpu("n2", 5));
+    check(&w, &Expected { cause: "gpu.thermal", at, paged: true, members: 6 });
 }

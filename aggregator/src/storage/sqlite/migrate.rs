@@ -20,7 +20,7 @@ pub(super) struct Format {
 
 /// `sextant.db`: small rows, changed all over: small pages.
 pub(super) const MAIN: Format = Format {
-    migrations: &[include_str!("main.sql")],
+    migrations: &[include_str!("main.sql"), include_str!("incidents.sql")],
     page_bytes: 4096,
     remedy: "restore the data directory from a backup, or move the whole directory away to start empty",
 };

@@ -11,6 +11,7 @@
 mod block;
 mod days;
 mod file;
+mod incidents;
 mod migrate;
 mod prune;
 mod read;
@@ -34,8 +35,8 @@ use self::file::{corrupt, io_error, open_reader, open_writer, sql_error, with_su
 use self::migrate::{Format, MAIN};
 use self::seal::DayWriters;
 use super::{
-    AnomalyQuery, Change, Chunk, ColumnQuery, Cutoff, EventQuery, FrameRecord, Inventory, Segment,
-    Store, StoreError, StoreSize,
+    AnomalyQuery, Change, Chunk, ColumnQuery, Cutoff, EventQuery, FrameRecord, IncidentInventory,
+    IncidentQuery, Inventory, Segment, Store, StoreError, StoreSize,
 };
 
 /// Idle read connections to the main database; more readers at a time open their own.
@@ -186,7 +187,28 @@ impl Store for SqliteStore {
     }
 
     fn prune(&self, cutoff: Cutoff) -> Result<u64, StoreError> {
-        Ok(self.prune_days(cutoff.samples_ms)? + self.prune_records(cutoff.events_ms)?)
+        let days = self.prune_days(cutoff.samples_ms)?;
+        let records = self.prune_records(cutoff.events_ms)?;
+        Ok(days + records + self.prune_incidents(cutoff.events_ms)?)
+    }
+
+    fn load_incidents(&self) -> Result<IncidentInventory, StoreError> {
+        self.incident_inventory()
+    }
+
+    fn incidents(&self, query: &IncidentQuery) -> Result<Vec<v1::Incident>, StoreError> {
+        self.find_incidents(query)
+    }
+
+    fn incident(
+        &self,
+        id: u64,
+    ) -> Result<Option<(v1::Incident, Vec<v1::IncidentEntry>)>, StoreError> {
+        self.one_incident(id)
+    }
+
+    fn maintenance(&self) -> Result<Vec<v1::Maintenance>, StoreError> {
+        self.find_maintenance()
     }
 
     fn size(&self) -> Result<StoreSize, StoreError> {

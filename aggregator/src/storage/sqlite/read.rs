@@ -236,7 +236,7 @@ fn metrics(connection: &Connection) -> rusqlite::Result<Vec<v1::MetricDescriptor
     rows.collect()
 }
 
-fn last_id(connection: &Connection, table: &str) -> rusqlite::Result<u64> {
+pub(super) fn last_id(connection: &Connection, table: &str) -> rusqlite::Result<u64> {
     let sql = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = ?1";
     let id: i64 = connection.query_one(sql, [table], |row| row.get(0))?;
     Ok(id.cast_unsigned())

@@ -8,6 +8,7 @@ use rustc_hash::FxHashMap;
 use sextant_proto::v1;
 
 use super::SqliteStore;
+use super::incidents::{put_incident, put_maintenance};
 use crate::storage::{Change, FrameRecord, LayoutRecord, NodeRecord, SpoolRecord, StoreError};
 
 /// Why a transaction cannot go on.
@@ -61,6 +62,10 @@ impl SqliteStore {
                     Change::Anomaly { node, anomaly } => {
                         put_anomaly(&transaction, *node, anomaly)?;
                     }
+                    Change::Incident { incident, entry } => {
+                        put_incident(&transaction, incident, entry)?;
+                    }
+                    Change::Maintenance(window) => put_maintenance(&transaction, window)?,
                 }
             }
             frames.finish()?;

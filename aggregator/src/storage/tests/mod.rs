@@ -2,6 +2,7 @@
 
 mod blocks;
 mod frames;
+mod incidents;
 mod records;
 
 use bytes::Bytes;
