@@ -16,13 +16,17 @@ pub(crate) enum Component {
     Ptp(usize),
     Pf(usize, usize),
     Vf(usize, usize, usize),
+    /// A gang's job.
+    Job(usize),
+    /// What no fault is about.
+    Other,
 }
 
 impl Component {
     /// The node that it is on.
     pub(crate) fn node(self) -> Option<usize> {
         match self {
-            Self::Domain | Self::Boundary(_) => None,
+            Self::Domain | Self::Boundary(_) | Self::Job(_) | Self::Other => None,
             Self::Node(node)
             | Self::Gpu(node, _)
             | Self::Ptp(node)
@@ -56,11 +60,6 @@ impl Fault {
     /// A parameter.
     pub(crate) fn get(&self, name: &str) -> f64 {
         self.parameters.get(name)
-    }
-
-    /// Whether it goes on at a time.
-    pub(crate) fn is_active(&self, now_s: i64) -> bool {
-        (self.begin_s..self.end_s).contains(&now_s)
     }
 
     /// How much of it is over, 0 to 1.

@@ -212,8 +212,18 @@ impl Planner<'_> {
                 vfs(node, pf).chain(clock).chain([Component::Node(node)]).collect()
             }
             Component::Vf(node, pf, _) => vec![Component::Pf(node, pf)],
-            Component::Node(_) | Component::Ptp(_) => Vec::new(),
+            _ => Vec::new(),
         };
+        let jobs: Vec<Component> = affected
+            .iter()
+            .chain([&root])
+            .filter_map(|component| match *component {
+                Component::Gpu(node, gpu) => self.fleet.gang_number(node, gpu),
+                _ => None,
+            })
+            .map(Component::Job)
+            .collect();
+        affected.extend(jobs);
         affected.sort_unstable();
         affected.dedup();
         affected.retain(|component| *component != root);

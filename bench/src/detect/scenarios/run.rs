@@ -86,13 +86,11 @@ fn make(spec: &Spec, plan: &Plan, task: Task) -> anyhow::Result<Vec<(String, Out
         }
     }
     let node_days = plan.nodes as f64 * (span.end_s - span.begin_s) as f64 / 86_400.0;
-    let outcome = |method: Box<dyn Method>| {
-        let name = method.name();
-        let (found, cost) = method.finish();
+    let outcome = |(name, found, cost)| {
         let faults = world.faults.clone();
         (name, Outcome { sort: task.sort, seed: task.seed, node_days, faults, found, cost })
     };
-    Ok(methods.into_iter().map(outcome).collect())
+    Ok(methods.into_iter().flat_map(Method::finish).map(outcome).collect())
 }
 
 /// Makes all runs; for each method its outcomes, in the order of the runs.

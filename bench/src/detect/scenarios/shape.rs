@@ -137,11 +137,20 @@ pub(crate) struct Layouts {
     contract: Contract,
     catalog: Catalog,
     known: FxHashMap<(usize, Slot, u64), Arc<Live>>,
+    /// Of each node.
+    count: FxHashMap<usize, u64>,
 }
 
 impl Layouts {
     pub(crate) fn new(contract: Contract) -> Self {
-        Self { contract, catalog: Catalog::default(), known: FxHashMap::default() }
+        let (catalog, known, count) =
+            (Catalog::default(), FxHashMap::default(), FxHashMap::default());
+        Self { contract, catalog, known, count }
+    }
+
+    /// Layouts that a node has had.
+    pub(crate) fn of(&self, node: usize) -> u64 {
+        self.count.get(&node).copied().unwrap_or_default()
     }
 
     /// Every series there is or was.
@@ -160,8 +169,9 @@ impl Layouts {
         emit: impl Fn(&mut Out<'_>),
     ) {
         let from = batch.values.len();
-        let Self { contract, catalog, known } = self;
+        let Self { contract, catalog, known, count } = self;
         let live = known.entry((number, slot, key)).or_insert_with(|| {
+            *count.entry(number).or_default() += 1;
             let mut unused = Vec::new();
             let (metrics, numbers, entities) = (Vec::new(), BTreeMap::new(), Vec::new());
             let shape = Some(Shape { contract, metrics, numbers, entities });

@@ -3,6 +3,7 @@
 pub(crate) mod product;
 pub(crate) mod static_rules;
 pub(crate) mod statistics;
+mod topology;
 
 use super::fault::Component;
 use super::shape::Batch;
@@ -43,14 +44,11 @@ pub(crate) struct Cost {
 
 /// Something that looks at the samples.
 pub(crate) trait Method {
-    /// Its name in the tables.
-    fn name(&self) -> String;
-
     /// Looks at a second.
     fn take(&mut self, now_s: i64, batch: &Batch, world: &World);
 
-    /// What it found, and at what cost.
-    fn finish(self: Box<Self>) -> (Vec<Found>, Cost);
+    /// What it found and at what cost, by the name of the column in the tables.
+    fn finish(self: Box<Self>) -> Vec<(String, Vec<Found>, Cost)>;
 }
 
 /// Processor time of this thread, nanoseconds.

@@ -1,31 +1,47 @@
-//! The product: its own detectors and episodes, driven as a shard drives them, in virtual time.
+//! The product: its own detectors, anomalies and incidents, driven as a shard drives them, in
+//! virtual time. The anomalies are scored, too: what grouping and ranking add is the difference.
 
 use std::sync::Arc;
 
 use rustc_hash::FxHashMap;
 use sextant_aggregator::detect::{DetectConfig, Detector, Edge, NodeStatus, Tick, enabled};
 use sextant_aggregator::episode::Episodes;
-use sextant_proto::v1::{Anomaly, Severity};
+use sextant_aggregator::incident::{
+    AnomalyChange, ChangeKind, IncidentChange, IncidentConfig, IncidentEngine,
+};
+use sextant_proto::v1::{Anomaly, Incident, Severity, StoredEvent};
 
+use super::topology::Facts;
 use super::{Cost, Found, Level, Method, thread_ns};
 use crate::detect::scenarios::fault::Component;
 use crate::detect::scenarios::shape::Batch;
 use crate::detect::scenarios::world::World;
 
-/// Detectors and the anomalies made of what they say.
+/// Detectors, the anomalies made of what they say, and the incidents made of those.
 pub(crate) struct Product {
     detectors: Vec<Box<dyn Detector>>,
     episodes: Episodes,
+    engine: IncidentEngine,
+    facts: Facts,
     nodes: Vec<NodeStatus>,
     edges: Vec<(&'static str, Edge)>,
     scratch: Vec<Edge>,
+    last_event: u64,
+    anomalies: Sightings,
+    incidents: Sightings,
+    detecting: Cost,
+    grouping_ns: u64,
+}
+
+/// What was found, and where what is open stands.
+#[derive(Default)]
+struct Sightings {
     open: FxHashMap<u64, usize>,
     found: Vec<Found>,
-    cost: Cost,
 }
 
 impl Product {
-    /// As the configuration asks for.
+    /// As the product is by default.
     ///
     /// # Errors
     /// When the configuration cannot be used.
@@ -36,15 +52,20 @@ impl Product {
             last_seen_ms: 0,
             interval_ms: fastest_ms,
         };
+        let facts = Facts::default();
         Ok(Self {
             detectors: enabled(config)?,
             episodes: Episodes::new(0, Arc::default()),
+            engine: IncidentEngine::new(IncidentConfig::default(), facts.clone()),
+            facts,
             nodes: world.nodes.iter().map(status).collect(),
             edges: Vec::new(),
             scratch: Vec::new(),
-            open: FxHashMap::default(),
-            found: Vec::new(),
-            cost: Cost::default(),
+            last_event: 0,
+            anomalies: Sightings::default(),
+            incidents: Sightings::default(),
+            detecting: Cost::default(),
+            grouping_ns: 0,
         })
     }
 
@@ -75,67 +96,151 @@ impl Product {
         }
     }
 
-    fn settle(&mut self, now_s: i64, world: &World) {
+    /// What became of the anomalies, and events, go to the engine.
+    fn group(&mut self, now_s: i64, batch: &Batch, world: &World) -> Vec<IncidentChange> {
+        for (node, event) in &batch.events {
+            self.last_event += 1;
+            let key = &world.nodes[*node].key;
+            self.engine.event(&StoredEvent {
+                id: self.last_event,
+                cluster: key.cluster.to_string(),
+                node: key.name.to_string(),
+                event: Some(event.clone()),
+            });
+        }
         for (detector, edge) in self.edges.drain(..) {
+            let opens = matches!(edge, Edge::Fire(_));
             let Some((node, anomaly)) = self.episodes.take(detector, edge) else { continue };
-            if let Some(index) = self.open.get(&anomaly.id) {
-                if anomaly.closed_unix_ms > 0 {
-                    self.found[*index].end_ms = Some(now_s * 1000);
-                    self.open.remove(&anomaly.id);
+            let change = match (opens, anomaly.closed_unix_ms) {
+                (true, _) => AnomalyChange::Opened,
+                (false, 0) => AnomalyChange::Updated,
+                (false, _) => AnomalyChange::Closed,
+            };
+            self.engine.anomaly(&anomaly, change);
+            match change {
+                AnomalyChange::Opened => {
+                    let found = of_anomaly(node.0 as usize, &anomaly, now_s, world);
+                    self.anomalies.open(anomaly.id, found);
                 }
-                continue;
+                AnomalyChange::Closed => self.anomalies.close(anomaly.id, now_s),
+                AnomalyChange::Updated => {}
             }
-            self.open.insert(anomaly.id, self.found.len());
-            self.found.push(found(node.0 as usize, &anomaly, now_s, world));
+        }
+        self.engine.elapse(now_s * 1000)
+    }
+
+    fn tell(&mut self, now_s: i64, changes: &[IncidentChange], world: &World) {
+        for IncidentChange { kind, incident, .. } in changes {
+            match kind {
+                ChangeKind::Opened => {
+                    let found = of_incident(incident, now_s, world);
+                    self.incidents.open(incident.id, found);
+                }
+                ChangeKind::Closed | ChangeKind::Merged => self.incidents.close(incident.id, now_s),
+                ChangeKind::Reopened => self.incidents.reopen(incident.id),
+                _ => {}
+            }
+            if let Some(known) = self.incidents.get(incident.id) {
+                let now = of_incident(incident, now_s, world);
+                // What was said once is said: it only gets louder.
+                known.level = known.level.max(now.level);
+                known.causes = now.causes;
+                known.component = now.component;
+            }
         }
     }
 }
 
-fn found(node: usize, anomaly: &Anomaly, now_s: i64, world: &World) -> Found {
+impl Sightings {
+    fn open(&mut self, id: u64, found: Found) {
+        self.open.insert(id, self.found.len());
+        self.found.push(found);
+    }
+
+    fn close(&mut self, id: u64, now_s: i64) {
+        if let Some(found) = self.get(id) {
+            found.end_ms = Some(now_s * 1000);
+        }
+    }
+
+    fn reopen(&mut self, id: u64) {
+        if let Some(found) = self.get(id) {
+            found.end_ms = None;
+        }
+    }
+
+    fn get(&mut self, id: u64) -> Option<&mut Found> {
+        self.open.get(&id).and_then(|index| self.found.get_mut(*index))
+    }
+}
+
+fn level(severity: Severity) -> Level {
+    match severity {
+        Severity::Critical => Level::Page,
+        Severity::Warning => Level::Mild,
+        _ => Level::Info,
+    }
+}
+
+fn of_anomaly(node: usize, anomaly: &Anomaly, now_s: i64, world: &World) -> Found {
     let rule = match anomaly.metric.as_str() {
         metric if anomaly.detector != "rules" && !metric.is_empty() => {
             format!("{}({metric})", anomaly.rule)
         }
         _ => anomaly.rule.clone(),
     };
+    let label = |name: &str| {
+        let mut all = anomaly.entity.iter().chain(&anomaly.labels);
+        all.find(|l| l.name == name).map(|l| l.value.clone())
+    };
+    let (kind, metric) = (&anomaly.entity_type, &anomaly.metric);
     Found {
         begin_ms: now_s * 1000,
         end_ms: None,
-        component: component(node, anomaly, world),
-        level: match anomaly.severity() {
-            Severity::Critical => Level::Page,
-            Severity::Warning => Level::Mild,
-            _ => Level::Info,
-        },
+        component: world.nodes[node].component(node, kind, metric, label),
+        level: level(anomaly.severity()),
         rule,
         score: anomaly.score,
         causes: Vec::new(),
     }
 }
 
-/// What an anomaly is about.
-pub(crate) fn component(number: usize, anomaly: &Anomaly, world: &World) -> Component {
-    let label = |name: &str| {
-        let all = anomaly.entity.iter().chain(&anomaly.labels);
-        all.clone().find(|l| l.name == name).map(|l| l.value.clone())
+fn of_incident(incident: &Incident, now_s: i64, world: &World) -> Found {
+    let named = |wire: &Option<sextant_proto::v1::Component>| {
+        wire.as_ref().map_or(Component::Other, |wire| world.named(wire))
     };
-    world.nodes[number].component(number, &anomaly.entity_type, &anomaly.metric, label)
+    let quiet = level(incident.severity()).min(Level::Mild);
+    let class = incident.causes.first().map_or("undetermined", |cause| cause.class.as_str());
+    Found {
+        begin_ms: now_s * 1000,
+        end_ms: None,
+        component: named(&incident.component),
+        level: if incident.paged { Level::Page } else { quiet },
+        rule: class.to_owned(),
+        score: incident.confidence,
+        causes: incident.causes.iter().map(|cause| named(&cause.component)).collect(),
+    }
 }
 
 impl Method for Product {
-    fn name(&self) -> String {
-        "sextant".into()
-    }
-
     fn take(&mut self, now_s: i64, batch: &Batch, world: &World) {
+        self.facts.look(world);
         let before = thread_ns();
         self.detect(now_s, batch);
-        self.cost.cpu_ns += thread_ns() - before;
-        self.cost.samples += batch.values.len() as u64;
-        self.settle(now_s, world);
+        let detected = thread_ns();
+        self.detecting.cpu_ns += detected - before;
+        self.detecting.samples += batch.values.len() as u64;
+        let changes = self.group(now_s, batch, world);
+        self.grouping_ns += thread_ns() - detected;
+        self.tell(now_s, &changes, world);
     }
 
-    fn finish(self: Box<Self>) -> (Vec<Found>, Cost) {
-        (self.found, self.cost)
+    fn finish(self: Box<Self>) -> Vec<(String, Vec<Found>, Cost)> {
+        let Self { anomalies, incidents, detecting, grouping_ns, .. } = *self;
+        let whole = Cost { cpu_ns: detecting.cpu_ns + grouping_ns, ..detecting };
+        vec![
+            ("sextant".into(), incidents.found, whole),
+            ("its anomalies".into(), anomalies.found, detecting),
+        ]
     }
 }

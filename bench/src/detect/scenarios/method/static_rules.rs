@@ -245,10 +245,6 @@ fn alarm(rule: &Rule, component: Component, now_ms: i64, value: f64) -> Found {
 }
 
 impl Method for StaticRules {
-    fn name(&self) -> String {
-        "static thresholds".into()
-    }
-
     fn take(&mut self, now_s: i64, batch: &Batch, world: &World) {
         let before = thread_ns();
         self.observe(batch, world);
@@ -259,7 +255,7 @@ impl Method for StaticRules {
         self.cost.samples += batch.values.len() as u64;
     }
 
-    fn finish(self: Box<Self>) -> (Vec<Found>, Cost) {
-        (self.found, self.cost)
+    fn finish(self: Box<Self>) -> Vec<(String, Vec<Found>, Cost)> {
+        vec![("static thresholds".into(), self.found, self.cost)]
     }
 }

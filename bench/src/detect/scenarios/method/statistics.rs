@@ -182,14 +182,6 @@ fn unusual(kind: Kind, window: &VecDeque<f64>, point: f64, scratch: &mut Vec<f64
 }
 
 impl Method for Statistics {
-    fn name(&self) -> String {
-        match self.kind {
-            Kind::Z => "z-score".into(),
-            Kind::Mad => "mad".into(),
-            Kind::Iqr => "iqr".into(),
-        }
-    }
-
     fn take(&mut self, now_s: i64, batch: &Batch, world: &World) {
         let before = thread_ns();
         self.observe(batch, world);
@@ -200,8 +192,13 @@ impl Method for Statistics {
         self.cost.samples += batch.values.len() as u64;
     }
 
-    fn finish(self: Box<Self>) -> (Vec<Found>, Cost) {
-        (self.found, self.cost)
+    fn finish(self: Box<Self>) -> Vec<(String, Vec<Found>, Cost)> {
+        let name = match self.kind {
+            Kind::Z => "z-score",
+            Kind::Mad => "mad",
+            Kind::Iqr => "iqr",
+        };
+        vec![(name.into(), self.found, self.cost)]
     }
 }
 

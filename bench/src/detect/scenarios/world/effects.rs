@@ -173,7 +173,7 @@ impl World {
                 let below = self.nodes.iter_mut().filter(|n| n.clocks.boundary == boundary);
                 below.for_each(|node| node.clocks.effects = path(&fault, now_s));
             }
-            Component::Ptp(_) => {}
+            _ => {}
         }
     }
 

@@ -123,6 +123,8 @@ pub(crate) struct Gpu {
     pub(crate) uuid: String,
     pub(crate) pci: String,
     pub(crate) serial: String,
+    /// Whom it is allocated to: namespace and pod.
+    pub(crate) pod: (&'static str, String),
     power_spread: f64,
     clock_spread: f64,
     heat_spread: f64,
@@ -161,6 +163,7 @@ impl Gpu {
             uuid: format!("GPU-{unique}-5ca1-4ab1-0000-{node:06}{gpu:06}"),
             pci: format!("0000:{:02X}:00.0", 0x18 + gpu * 0x11),
             serial: format!("16{node:05}{gpu:04}"),
+            pod: ("serving", format!("serve-{}", node * 16 + gpu)),
             power_spread,
             clock_spread,
             heat_spread,
@@ -294,7 +297,8 @@ impl Gpu {
         let corrected = rng.poisson((effects.corrected_per_s + 1e-7) * dt);
         counters.corrected += corrected;
         aggregate[0] += corrected;
-        counters.replay += rng.poisson((effects.replay_per_s + 2e-6) * dt);
+        // What is not sent need not be sent again.
+        counters.replay += rng.poisson((effects.replay_per_s * load.busy + 2e-6) * dt);
         counters.pcie_correctable += rng.poisson(effects.pcie_errors_per_s * dt);
         counters.pcie_transmit += load.pcie * dt;
         counters.pcie_receive += load.pcie * 1.3 * dt;

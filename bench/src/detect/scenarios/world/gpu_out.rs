@@ -88,6 +88,14 @@ pub(crate) fn medium(gpus: &[Gpu], released: bool, now_s: i64, out: &mut Out<'_>
             ("architecture", "Hopper"),
         ];
         out.set_with("gpu_info", &labels, 1.0);
+        let labels = [
+            ("namespace", gpu.pod.0),
+            ("pod", &gpu.pod.1),
+            ("container", "main"),
+            ("resource", "nvidia.com/gpu"),
+            ("shared", "false"),
+        ];
+        out.set_with("gpu_pod_info", &labels, 1.0);
         if gpu.lost || released {
             continue;
         }

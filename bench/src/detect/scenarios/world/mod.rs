@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use sextant_aggregator::catalog::Live;
 use sextant_aggregator::series::{NodeId, NodeKey};
-use sextant_proto::v1::Event;
+use sextant_proto::v1::{self, Event};
 
 use self::gpu::{Gpu, Load};
 use self::host::Host;
@@ -33,6 +33,10 @@ use super::spec::{Physics, Vary};
 
 const DAY_S: f64 = 86_400.0;
 pub(crate) const BOUNDARIES: usize = 2;
+
+/// Namespace of the gangs' pods, and how their names begin; then come the gang and the rank.
+const TRAINING: &str = "training";
+const TRAIN: &str = "gang";
 
 /// A node of the fleet.
 pub(crate) struct Node {
@@ -53,6 +57,8 @@ pub(crate) struct Node {
     /// The driver is given free, for an upgrade.
     released: bool,
     events: Vec<Event>,
+    /// Layouts that it has had.
+    layouts: u64,
 }
 
 /// The fleet and its time.
@@ -140,10 +146,17 @@ impl World {
                 drained_until_s: 0,
                 released: false,
                 events: Vec::new(),
+                layouts: 0,
             }
         };
+        let mut nodes: Vec<Node> = (0..physics.fleet.nodes).map(node).collect();
+        for (number, gang) in gangs.iter().enumerate() {
+            for (rank, (node, gpu)) in gang.members.iter().enumerate() {
+                nodes[*node].gpus[*gpu].pod = (TRAINING, format!("{TRAIN}{number}-{rank}"));
+            }
+        }
         Self {
-            nodes: (0..physics.fleet.nodes).map(node).collect(),
+            nodes,
             physics: physics.clone(),
             vary,
             gangs,
@@ -163,6 +176,50 @@ impl World {
     /// Series there are or were.
     pub(crate) fn series(&self) -> usize {
         self.layouts.catalog().series_count()
+    }
+
+    /// The layouts of a node up to now, oldest first.
+    pub(crate) fn layouts_of(&self, node: usize) -> Vec<Arc<Live>> {
+        self.layouts.catalog().layouts_of(self.nodes[node].key.id)
+    }
+
+    /// How often a layout was new on a node.
+    pub(crate) fn generation(&self, node: usize) -> u64 {
+        self.nodes[node].layouts
+    }
+
+    /// A component as incidents name it.
+    pub(crate) fn named(&self, wire: &v1::Component) -> Component {
+        let job = || wire.name.strip_prefix(TRAINING)?.strip_prefix('/')?.strip_prefix(TRAIN);
+        match wire.kind.as_str() {
+            "grandmaster" => return Component::Domain,
+            "workload" => {
+                let number = job().and_then(|number| number.parse().ok());
+                return number.map_or(Component::Other, Component::Job);
+            }
+            _ => {}
+        }
+        let Some(number) = self.nodes.iter().position(|n| *n.key.name == *wire.node) else {
+            return Component::Other;
+        };
+        let name = wire.name.as_str();
+        let vf = || {
+            let pfs = self.nodes[number].pfs.iter().enumerate();
+            let mut all = pfs.flat_map(|(pf, p)| p.vfs.iter().enumerate().map(move |v| (pf, v)));
+            let (pf, (vf, _)) = all.find(|(_, (_, vf))| vf.pci == name)?;
+            Some(Component::Vf(number, pf, vf))
+        };
+        let label = |wanted: &str| match (wire.kind.as_str(), wanted) {
+            ("gpu" | "mig", "uuid") | ("pci", "pci_bus_id") => Some(name.to_owned()),
+            ("pf", "pf") | ("netdev", "device") => Some(name.to_owned()),
+            _ => None,
+        };
+        match wire.kind.as_str() {
+            "vf" => vf().unwrap_or(Component::Other),
+            // The card: that of both ports, of which one is as good as the other.
+            "nic" => Component::Pf(number, 0),
+            kind => self.nodes[number].component(number, kind, "", label),
+        }
     }
 
     /// Goes on to a second, which follows the last one, and tells what happened.
@@ -295,6 +352,7 @@ impl World {
                 node.host.emit_agent(out);
             });
         }
+        nodes[number].layouts = layouts.of(number);
         deliver(&mut nodes[number], number, now_s, first, batch);
     }
 

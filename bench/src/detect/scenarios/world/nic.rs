@@ -178,6 +178,16 @@ impl Pf {
         out.entity("vf", &labels);
         let labels = [("mac", vf.mac.as_str()), ("driver", "iavf"), ("vlan", "0")];
         out.set_with("sriov_vf_info", &labels, 1.0);
+        if vf.owned {
+            let pod = format!("du-{}-{}", self.name, vf.number);
+            let labels = [
+                ("namespace", "ran"),
+                ("pod", pod.as_str()),
+                ("container", "du"),
+                ("resource", "openshift.io/vf"),
+            ];
+            out.set_with("sriov_vf_pod_info", &labels, 1.0);
+        }
         for (metric, value) in [
             ("sriov_vf_trust", 0.0),
             ("sriov_vf_spoof_check", 1.0),
