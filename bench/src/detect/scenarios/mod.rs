@@ -7,6 +7,7 @@
 
 mod contract;
 mod fault;
+mod findings;
 mod method;
 mod plan;
 mod rng;
@@ -19,7 +20,7 @@ mod table;
 mod tests;
 mod world;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::Context as _;
@@ -42,9 +43,13 @@ pub(crate) struct Arguments {
     /// `train`, `heldback`, or the number of the first seed. Nothing is tuned on `heldback`.
     #[arg(long, default_value = "train", requires = "scenarios")]
     seed_set: SeedSet,
-    /// Write the tables to this file, as Markdown.
+    /// Write the tables to this file, as Markdown: between its lines `<!-- train:begin -->` and
+    /// `<!-- train:end -->` (or another set of seeds), or as all of it where it has no such lines.
     #[arg(long, requires = "scenarios")]
     markdown: Option<PathBuf>,
+    /// Write what was found, and what was true, to this file: an object of JSON a line.
+    #[arg(long, requires = "scenarios")]
+    findings: Option<PathBuf>,
     /// Threads to make runs on.
     #[arg(long, default_value_t = 2, requires = "scenarios")]
     threads: usize,
@@ -105,8 +110,26 @@ pub(crate) fn run(arguments: &Arguments) -> anyhow::Result<Vec<Row>> {
     bar.finish_and_clear();
     let scores: Vec<_> = outcomes.iter().map(|(name, of)| (name.clone(), score(of))).collect();
     if let Some(path) = &arguments.markdown {
-        let text = table::markdown(&scores, &plan, &arguments.seed_set.name(), bytes);
-        std::fs::write(path, text).with_context(|| format!("write {}", path.display()))?;
+        let set = arguments.seed_set.name();
+        let text = table::markdown(&scores, &plan, &set, bytes);
+        write_between(path, &set, &text).with_context(|| format!("write {}", path.display()))?;
+    }
+    if let Some(path) = &arguments.findings {
+        findings::write(path, &outcomes).with_context(|| format!("write {}", path.display()))?;
     }
     Ok(scores.iter().enumerate().map(|(n, s)| table::row(s, (n == 0).then_some(bytes))).collect())
+}
+
+/// Replaces what stands between a set's marks, or all of the file.
+fn write_between(path: &Path, set: &str, text: &str) -> std::io::Result<()> {
+    let [begin, end] = ["begin", "end"].map(|edge| format!("<!-- {set}:{edge} -->"));
+    let known = std::fs::read_to_string(path).unwrap_or_default();
+    let parts = known.split_once(&begin).and_then(|(head, rest)| {
+        let (_, tail) = rest.split_once(&end)?;
+        Some((head, tail))
+    });
+    match parts {
+        Some((head, tail)) => std::fs::write(path, format!("{head}{begin}\n\n{text}\n{end}{tail}")),
+        None => std::fs::write(path, text),
+    }
 }

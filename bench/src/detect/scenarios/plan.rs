@@ -64,9 +64,8 @@ impl Planner<'_> {
     /// One after the other: those of a node, or of the domain.
     fn row(&mut self, node: Option<usize>, gap: [f64; 2]) {
         let spec = self.spec;
-        let mine = |f: &&FaultSpec| {
-            matches!(f.scope, Scope::Domain | Scope::Boundary) == node.is_none()
-        };
+        let mine =
+            |f: &&FaultSpec| matches!(f.scope, Scope::Domain | Scope::Boundary) == node.is_none();
         let kinds: Vec<&FaultSpec> = spec.faults.iter().filter(mine).collect();
         let after = spec.runs.spacing.after_s;
         let mut at = self.span.warm_s + seconds(self.rng.between(0.0, gap[1]));
@@ -170,9 +169,8 @@ impl Planner<'_> {
         let mut wanted: Vec<usize> =
             gpus.iter().filter_map(|gpu| self.fleet.gang_number(node, *gpu)).collect();
         wanted.dedup();
-        let is_taken = |r: &Reserved| {
-            wanted.contains(&r.gang) && r.begin_s < end_s && begin_s < r.end_s
-        };
+        let is_taken =
+            |r: &Reserved| wanted.contains(&r.gang) && r.begin_s < end_s && begin_s < r.end_s;
         if self.reserved.iter().any(is_taken) {
             return None;
         }
@@ -247,9 +245,8 @@ pub(crate) fn calm(spec: &Spec, span: Span, seed: u64) -> Vec<Calm> {
             let latest = (span.end_s - length - 1200).max(span.warm_s + 1);
             let begin_s = seconds(rng.between(span.warm_s as f64, latest as f64));
             let (node, end_s) = (rng.below(nodes), begin_s + length);
-            let apart = |c: &Calm| {
-                c.node != node || c.end_s + 900 < begin_s || end_s + 900 < c.begin_s
-            };
+            let apart =
+                |c: &Calm| c.node != node || c.end_s + 900 < begin_s || end_s + 900 < c.begin_s;
             if list.iter().all(apart) {
                 list.push(Calm { kind: confuser.kind, node, begin_s, end_s });
             }

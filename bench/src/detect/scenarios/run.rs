@@ -7,10 +7,10 @@ use anyhow::Context as _;
 use sextant_aggregator::detect::DetectConfig;
 
 use super::contract::Contract;
+use super::method::Method;
 use super::method::product::Product;
 use super::method::static_rules::StaticRules;
 use super::method::statistics::{Kind, Statistics};
-use super::method::Method;
 use super::plan::{self, Span};
 use super::score::{Outcome, Sort};
 use super::shape::Batch;
@@ -87,8 +87,9 @@ fn make(spec: &Spec, plan: &Plan, task: Task) -> anyhow::Result<Vec<(String, Out
     }
     let node_days = plan.nodes as f64 * (span.end_s - span.begin_s) as f64 / 86_400.0;
     let outcome = |(name, found, cost)| {
-        let faults = world.faults.clone();
-        (name, Outcome { sort: task.sort, seed: task.seed, node_days, faults, found, cost })
+        let (sort, seed) = (task.sort, task.seed);
+        let (faults, calm) = (world.faults.clone(), world.calm().to_vec());
+        (name, Outcome { sort, seed, node_days, faults, calm, found, cost })
     };
     Ok(methods.into_iter().flat_map(Method::finish).map(outcome).collect())
 }
@@ -136,10 +137,7 @@ pub(crate) fn all(
 ///
 /// # Errors
 /// When the run cannot be made.
-pub(crate) fn bytes_per_series(
-    spec: &Spec,
-    live_bytes: &dyn Fn() -> i64,
-) -> anyhow::Result<f64> {
+pub(crate) fn bytes_per_series(spec: &Spec, live_bytes: &dyn Fn() -> i64) -> anyhow::Result<f64> {
     let plan = Plan { nodes: 4, hours: 2.0, warm_up_hours: 2.0, ..spec.runs.quick };
     let task = Task { sort: Sort::Clean, seed: 0, baselines: false };
     let (mut warm, span) = world(spec, &plan, task)?;
@@ -158,4 +156,3 @@ pub(crate) fn bytes_per_series(
     drop(product);
     Ok(held as f64 / warm.series() as f64)
 }
-

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 
 use super::fault::{Component, Fault};
 use super::method::{Cost, Found, Level};
+use super::plan::Calm;
 use super::spec::{Class, Group};
 
 /// After its end a fault may still be found.
@@ -38,6 +39,7 @@ pub(crate) struct Outcome {
     pub(crate) seed: u64,
     pub(crate) node_days: f64,
     pub(crate) faults: Vec<Fault>,
+    pub(crate) calm: Vec<Calm>,
     pub(crate) found: Vec<Found>,
     pub(crate) cost: Cost,
 }
@@ -51,7 +53,6 @@ pub(crate) struct Verdict {
     pub(crate) page: bool,
     pub(crate) info: bool,
     pub(crate) incidents: usize,
-    pub(crate) pages: usize,
     pub(crate) delay_s: Option<f64>,
     /// Rank of the root in the causes of the first finding that has any, from 1.
     pub(crate) rank: Option<Rank>,
@@ -140,15 +141,14 @@ impl Score {
 
     /// Seconds of delay of those that are meant, sorted.
     pub(crate) fn delays(&self, of: impl Fn(&&Verdict) -> bool) -> Vec<f64> {
-        let mut all: Vec<f64> =
-            self.verdicts.iter().filter(of).filter_map(|v| v.delay_s).collect();
+        let mut all: Vec<f64> = self.verdicts.iter().filter(of).filter_map(|v| v.delay_s).collect();
         all.sort_by(f64::total_cmp);
         all
     }
 }
 
 /// The fault that a finding is about: the one whose root it is, or else the latest.
-fn belongs(faults: &[Fault], found: &Found) -> Option<usize> {
+pub(crate) fn belongs(faults: &[Fault], found: &Found) -> Option<usize> {
     let meant = faults.iter().enumerate().filter(|(_, fault)| {
         fault.begin_s * 1000 <= found.begin_ms
             && found.begin_ms <= fault.end_s * 1000 + AFTER_MS
@@ -179,7 +179,6 @@ fn verdict(fault: &Fault, found: &[&Found]) -> Verdict {
         page: at_least(Level::Page).next().is_some(),
         info: !found.is_empty(),
         incidents: at_least(Level::Mild).count(),
-        pages: at_least(Level::Page).count(),
         delay_s: first.map(|f| delay(f)),
         rank: ranked,
         trivial: (!found.is_empty()).then(|| trivial(fault.root, found)),
@@ -270,7 +269,7 @@ mod tests {
     fn outcome(found: Vec<Found>) -> Outcome {
         let faults = vec![fault(1000, Component::Gpu(0, 1)), fault(5000, Component::Gpu(0, 2))];
         let (sort, seed, cost) = (Sort::Faults, 1, Cost::default());
-        Outcome { sort, seed, node_days: 2.0, faults, found, cost }
+        Outcome { sort, seed, node_days: 2.0, faults, calm: Vec::new(), found, cost }
     }
 
     #[test]
@@ -285,7 +284,7 @@ mod tests {
         ])]);
         assert_eq!(score.false_pages[&Sort::Faults], 2);
         let first = &score.verdicts[0];
-        assert_eq!((first.incidents, first.pages, first.delay_s), (2, 1, Some(10.0)));
+        assert_eq!((first.incidents, first.page, first.delay_s), (2, true, Some(10.0)));
         assert_eq!(first.rank, Some(Some(2)));
         assert!(!score.verdicts[1].info);
         assert_eq!(score.precision(), (1, 3));

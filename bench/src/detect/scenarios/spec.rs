@@ -250,7 +250,6 @@ names! {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ConfuserSpec {
     pub(crate) kind: Confuser,
-    pub(crate) scope: Scope,
     pub(crate) per_node_day: f64,
     pub(crate) duration_s: [f64; 2],
 }

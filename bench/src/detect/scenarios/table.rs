@@ -109,12 +109,7 @@ fn duplicates(score: &Score) -> f64 {
 }
 
 /// All tables.
-pub(crate) fn markdown(
-    scores: &[(String, Score)],
-    plan: &Plan,
-    seeds: &str,
-    bytes: f64,
-) -> String {
+pub(crate) fn markdown(scores: &[(String, Score)], plan: &Plan, seeds: &str, bytes: f64) -> String {
     let mut out = String::new();
     let Plan { nodes, hours, fault_runs, clean_runs, confuser_runs, .. } = plan;
     put(
@@ -125,7 +120,8 @@ pub(crate) fn markdown(
         ),
     );
     summary(&mut out, scores, bytes);
-    if let Some((name, score)) = scores.first() {
+    // The product's incidents, and what they are made of.
+    for (name, score) in scores.iter().take(2) {
         by_class(&mut out, name, score);
         falsely(&mut out, name, score);
     }
@@ -178,16 +174,10 @@ fn summary(out: &mut String, scores: &[(String, Score)], bytes: f64) {
     each("recall", &|s| percent(s.share(wanted, |v| v.mild)));
     each("recall_paged", &|s| percent(s.share(wanted, |v| v.page)));
     each("recall with evidence", &|s| percent(s.share(wanted, |v| v.info)));
-    each("recall_deterministic", &|s| {
-        percent(s.share(in_group(Group::Deterministic), |v| v.mild))
-    });
+    each("recall_deterministic", &|s| percent(s.share(in_group(Group::Deterministic), |v| v.mild)));
     each("recall_gray", &|s| percent(s.share(in_group(Group::Gray), |v| v.mild)));
-    each("recall, 3 % straggler", &|s| {
-        percent(s.share(in_group(Group::Straggler), |v| v.mild))
-    });
-    for (label, group) in
-        [("deterministic", Group::Deterministic), ("gray", Group::Gray)]
-    {
+    each("recall, 3 % straggler", &|s| percent(s.share(in_group(Group::Straggler), |v| v.mild)));
+    for (label, group) in [("deterministic", Group::Deterministic), ("gray", Group::Gray)] {
         for (share, text) in [(0.5, "p50"), (0.95, "p95")] {
             each(&format!("delay_{text}_s, {label}"), &|s| {
                 quantile(&s.delays(in_group(group)), share).map_or_else(String::new, number)
@@ -195,9 +185,7 @@ fn summary(out: &mut String, scores: &[(String, Score)], bytes: f64) {
         }
     }
     each("false_pages_per_node_day", &|s| number(per_node_day(s, &s.false_pages, &ALL)));
-    each("the same without faults", &|s| {
-        number(per_node_day(s, &s.false_pages, &WITHOUT_FAULTS))
-    });
+    each("the same without faults", &|s| number(per_node_day(s, &s.false_pages, &WITHOUT_FAULTS)));
     each("false_mild_per_node_day", &|s| number(per_node_day(s, &s.false_milds, &ALL)));
     for sort in WITHOUT_FAULTS {
         each(&format!("{} runs without a page", sort.name()), &|s| {
@@ -223,10 +211,7 @@ fn summary(out: &mut String, scores: &[(String, Score)], bytes: f64) {
 
 fn by_class(out: &mut String, name: &str, score: &Score) {
     put(out, &format!("\n{name}, by class:\n\n"));
-    header(
-        out,
-        &["class", "faults", "recall", "paged", "evidence", "p50 s", "p95 s", "found by"],
-    );
+    header(out, &["class", "faults", "recall", "paged", "evidence", "p50 s", "p95 s", "found by"]);
     for class in classes(score) {
         let of = |v: &&Verdict| v.class == class;
         let delays = score.delays(of);
@@ -259,7 +244,11 @@ fn rules(score: &Score, class: Class) -> String {
         (std::cmp::Reverse(*level), std::cmp::Reverse(*count), rule.clone())
     });
     let one = |((rule, level), count): &(&(String, Level), usize)| {
-        let mark = if *level == Level::Info { " (info)" } else { "" };
+        let mark = match level {
+            Level::Info => " (info)",
+            Level::Mild => " (mild)",
+            Level::Page => "",
+        };
         format!("{rule}{mark} {:.0} %", 100.0 * *count as f64 / meant.len() as f64)
     };
     let mut text: Vec<String> = all.iter().take(RULES_IN_A_CELL).map(one).collect();

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use rustc_hash::FxHashMap;
-use sextant_aggregator::series::{LayoutId, Series, SeriesId};
 use serde::Deserialize;
+use sextant_aggregator::series::{LayoutId, Series, SeriesId};
 
 use super::{Cost, Found, Level, Method, thread_ns};
 use crate::detect::scenarios::fault::Component;
@@ -130,8 +130,7 @@ impl StaticRules {
                 let watch = *self.known.entry((rule, series.id)).or_insert_with(|| {
                     let label = |name: &str| series.label(name).map(str::to_owned);
                     let at = &world.nodes[node];
-                    let component =
-                        at.component(node, &series.entity_type, &series.metric, label);
+                    let component = at.component(node, &series.entity_type, &series.metric, label);
                     let state = State::default();
                     let series = Arc::clone(series);
                     self.watches.push(Watch { rule, series, component, divisor, state });

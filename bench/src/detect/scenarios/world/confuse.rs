@@ -37,10 +37,16 @@ impl World {
                 (node.released, node.drained_until_s) = (true, end_s + 120);
                 let message = "NVML cannot be used: released".to_owned();
                 let attributes = [("reason", "released")];
-                node.events.push(event("gpu.driver_unavailable", ("node", &[]), message, &attributes));
+                node.events.push(event(
+                    "gpu.driver_unavailable",
+                    ("node", &[]),
+                    message,
+                    &attributes,
+                ));
             }
             Confuser::NodeReboot => {
-                (node.silent_until_s, node.drained_until_s) = (end_s, end_s + 120);
+                (node.silent_until_s, node.away_until_s) = (end_s, end_s);
+                node.drained_until_s = end_s + 120;
                 node.host.reboot(now_s);
                 node.gpus.iter_mut().for_each(|gpu| {
                     gpu.restart();

@@ -63,7 +63,12 @@ impl World {
                     self.faults[index].shows(now_s);
                 }
                 Class::Xid64 => {
-                    self.xid((node, gpu), 64, "Row Remapper: Unable to mark row for remapping", now_s);
+                    self.xid(
+                        (node, gpu),
+                        64,
+                        "Row Remapper: Unable to mark row for remapping",
+                        now_s,
+                    );
                     self.nodes[node].gpus[gpu].remap_failed = true;
                     self.faults[index].shows(now_s);
                 }
@@ -102,8 +107,12 @@ impl World {
         let gpu = &mut node.gpus[gpu];
         gpu.xid(xid, now_s);
         let number = xid.to_string();
-        let attributes =
-            [("pci_bus_id", gpu.pci.as_str()), ("xid", &number), ("source", "both"), ("text", text)];
+        let attributes = [
+            ("pci_bus_id", gpu.pci.as_str()),
+            ("xid", &number),
+            ("source", "both"),
+            ("text", text),
+        ];
         let message = format!("Xid {xid} on GPU {}: {text}", gpu.uuid);
         let entity = [("uuid", gpu.uuid.as_str())];
         node.events.push(event("gpu.xid", ("gpu", &entity), message, &attributes));
@@ -113,7 +122,12 @@ impl World {
         let (class, root) = (self.faults[index].class, self.faults[index].root);
         match (class, root) {
             (
-                Class::Xid79 | Class::Xid48 | Class::Xid94 | Class::Xid95 | Class::Xid63 | Class::Xid64,
+                Class::Xid79
+                | Class::Xid48
+                | Class::Xid94
+                | Class::Xid95
+                | Class::Xid63
+                | Class::Xid64,
                 Component::Gpu(node, gpu),
             ) => {
                 let node = &mut self.nodes[node];
@@ -351,10 +365,8 @@ fn path(fault: &Fault, now_s: i64) -> ptp::Effects {
 /// The GPU's counters start again, as the agent tells it.
 pub(super) fn counters_restarted(node: &mut Node, gpu: usize) {
     let at = &node.gpus[gpu];
-    let message = format!(
-        "counters of the GPU at {} start again: driver loaded anew or GPU reset",
-        at.pci
-    );
+    let message =
+        format!("counters of the GPU at {} start again: driver loaded anew or GPU reset", at.pci);
     let entity = [("uuid", at.uuid.as_str())];
     let attributes = [("pci_bus_id", at.pci.as_str())];
     let restarted = event("gpu.counters_restarted", ("gpu", &entity), message, &attributes);

@@ -315,6 +315,10 @@ impl Gpu {
 
     /// PCIe generation now: it falls when the GPU idles for long.
     pub(crate) fn generation(&self) -> f64 {
-        if self.reasons[IDLE] { 1.0_f64.min(self.effects.generation) } else { self.effects.generation }
+        if self.reasons[IDLE] {
+            1.0_f64.min(self.effects.generation)
+        } else {
+            self.effects.generation
+        }
     }
 }

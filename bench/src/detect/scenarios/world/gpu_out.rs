@@ -73,8 +73,11 @@ pub(crate) fn fast(gpus: &[Gpu], released: bool, out: &mut Out<'_>) {
 
 pub(crate) fn medium(gpus: &[Gpu], released: bool, now_s: i64, out: &mut Out<'_>) {
     out.node();
-    let labels =
-        [("driver_version", "570.124.06"), ("nvml_version", "12.570.124.06"), ("cuda_version", "12.8")];
+    let labels = [
+        ("driver_version", "570.124.06"),
+        ("nvml_version", "12.570.124.06"),
+        ("cuda_version", "12.8"),
+    ];
     out.set_with("gpu_driver_info", &labels, 1.0);
     for (index, gpu) in gpus.iter().enumerate() {
         out.entity("gpu", &[("uuid", &gpu.uuid)]);
@@ -201,8 +204,7 @@ pub(crate) fn slow(gpus: &[Gpu], released: bool, out: &mut Out<'_>) {
                 out.set_with("gpu_nvlink_link_errors_total", &labels, *count);
             }
         }
-        for (clock, hertz) in
-            [("sm", CLOCK_MAX), ("memory", MEMORY_CLOCK), ("graphics", CLOCK_MAX)]
+        for (clock, hertz) in [("sm", CLOCK_MAX), ("memory", MEMORY_CLOCK), ("graphics", CLOCK_MAX)]
         {
             out.set_with("gpu_clock_max_hertz", &[("clock", clock)], hertz);
         }

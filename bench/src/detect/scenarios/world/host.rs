@@ -5,8 +5,7 @@ use super::super::rng::Rng;
 use super::super::shape::Out;
 use super::super::spec::Numbers;
 
-const MODES: [&str; 8] =
-    ["user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal"];
+const MODES: [&str; 8] = ["user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal"];
 const USER: usize = 0;
 const SYSTEM: usize = 2;
 const IDLE: usize = 3;
@@ -158,9 +157,8 @@ impl Host {
 
     /// What the host collector tells.
     pub(crate) fn emit(&self, now_s: i64, out: &mut Out<'_>) {
-        const CPUS: [&str; 16] = [
-            "0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15",
-        ];
+        const CPUS: [&str; 16] =
+            ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15"];
         for (modes, cpu) in self.modes.iter().zip(CPUS) {
             out.entity("cpu", &[("cpu", cpu)]);
             for (mode, seconds) in MODES.iter().zip(modes) {
@@ -189,17 +187,22 @@ impl Host {
             out.set(metric, (share * MEMORY / 4096.0).round() * 4096.0);
         }
         out.set("node_memory_HugePages_Total", 0.0);
-        for (metric, count) in
-            ["node_vmstat_pgpgin", "node_vmstat_pgpgout", "node_vmstat_pgfault", "node_vmstat_pgmajfault"]
-                .into_iter()
-                .zip(self.vmstat)
+        for (metric, count) in [
+            "node_vmstat_pgpgin",
+            "node_vmstat_pgpgout",
+            "node_vmstat_pgfault",
+            "node_vmstat_pgmajfault",
+        ]
+        .into_iter()
+        .zip(self.vmstat)
         {
             out.set(metric, count);
         }
         out.set("node_vmstat_pswpin", 0.0);
         out.set("node_vmstat_pswpout", 0.0);
         out.set("node_vmstat_oom_kill", self.oom_kills);
-        for (metric, load) in ["node_load1", "node_load5", "node_load15"].into_iter().zip(self.load) {
+        for (metric, load) in ["node_load1", "node_load5", "node_load15"].into_iter().zip(self.load)
+        {
             out.set(metric, (load * 100.0).round() / 100.0);
         }
         for (metric, total) in [

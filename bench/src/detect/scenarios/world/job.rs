@@ -33,7 +33,10 @@ pub(crate) enum Phase {
     Idle,
     /// Reads data and builds graphs.
     Starting,
-    Running { intensity: f64, collective: f64 },
+    Running {
+        intensity: f64,
+        collective: f64,
+    },
     Checkpoint,
 }
 

@@ -20,8 +20,8 @@ use sextant_proto::v1::{self, Event};
 
 use self::gpu::{Gpu, Load};
 use self::host::Host;
-use self::job::{Gang, Phase};
 pub(crate) use self::job::seconds;
+use self::job::{Gang, Phase};
 use self::nic::Pf;
 use self::ptp::{Clocks, Domain};
 use super::contract::Contract;
@@ -47,8 +47,10 @@ pub(crate) struct Node {
     clocks: Clocks,
     rng: Rng,
     inlet_noise: f64,
-    /// Nothing is told before; the node or its agent is away.
+    /// Nothing is told before: its agent is away.
     silent_until_s: i64,
+    /// The node itself is away before.
+    away_until_s: i64,
     /// What is told is held back until then.
     held_until_s: i64,
     held: Vec<(Arc<Live>, i64, Vec<f64>)>,
@@ -140,6 +142,7 @@ impl World {
                 rng,
                 inlet_noise: 0.0,
                 silent_until_s: 0,
+                away_until_s: 0,
                 held_until_s: 0,
                 held: Vec::new(),
                 twice_until_s: 0,
@@ -181,6 +184,11 @@ impl World {
     /// The layouts of a node up to now, oldest first.
     pub(crate) fn layouts_of(&self, node: usize) -> Vec<Arc<Live>> {
         self.layouts.catalog().layouts_of(self.nodes[node].key.id)
+    }
+
+    /// What looks like faults in it.
+    pub(crate) fn calm(&self) -> &[Calm] {
+        &self.calm
     }
 
     /// How often a layout was new on a node.
@@ -234,7 +242,7 @@ impl World {
         let tiers = self.physics.tiers.clone();
         for number in 0..self.nodes.len() {
             let node = &mut self.nodes[number];
-            let link = node.pfs[0].up && now_s >= node.silent_until_s;
+            let link = node.pfs[0].up && now_s >= node.away_until_s;
             let Node { clocks, rng, events, .. } = node;
             clocks.step((now_s, day, link), &self.domain, &self.vary.ptp, rng, events);
             for pf in &mut node.pfs {

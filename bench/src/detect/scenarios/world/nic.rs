@@ -89,9 +89,14 @@ impl Pf {
         if self.up {
             let packets = (usual * level * (0.05 * rng.normal()).exp()).round();
             let bytes = (packets * p.get("packet_bytes")).round();
-            for (counter, add) in
-                self.counters.iter_mut().zip([bytes, packets, 0.0, bytes * 0.8, packets * 0.85, 0.0])
-            {
+            for (counter, add) in self.counters.iter_mut().zip([
+                bytes,
+                packets,
+                0.0,
+                bytes * 0.8,
+                packets * 0.85,
+                0.0,
+            ]) {
                 *counter += add.round();
             }
         }
@@ -152,7 +157,8 @@ impl Pf {
     /// The slow tier.
     pub(crate) fn emit_slow(&self, out: &mut Out<'_>) {
         out.entity("pf", &self.labels());
-        let labels = [("driver", "ice"), ("vendor", "0x8086"), ("device", "0x1592"), ("phc", "ptp0")];
+        let labels =
+            [("driver", "ice"), ("vendor", "0x8086"), ("device", "0x1592"), ("phc", "ptp0")];
         out.set_with("sriov_pf_info", &labels, 1.0);
         let count = self.vfs.len() as f64;
         out.set("sriov_pf_vfs", count);

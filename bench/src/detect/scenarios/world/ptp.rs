@@ -336,8 +336,12 @@ impl Clocks {
 
     fn emit_clock(&self, ppb: f64, out: &mut Out<'_>) {
         out.entity("phc", &[("phc", "ptp0")]);
-        let labels =
-            [("clock_name", "ice-3b-00"), ("netdevs", self.iface.as_str()), ("driver", "ice"), ("pci", &self.pci)];
+        let labels = [
+            ("clock_name", "ice-3b-00"),
+            ("netdevs", self.iface.as_str()),
+            ("driver", "ice"),
+            ("pci", &self.pci),
+        ];
         out.set_with("ptp_phc_info", &labels, 1.0);
         out.set("ptp_phc_max_adjustment_ratio", 0.1);
         out.set("ptp_phc_system_offset_seconds", 37.0 + self.system_ns / 1e9);
