@@ -21,6 +21,12 @@ impl Contract {
         Ok(Self(metrics.into_iter().map(|m| (m.name.clone(), m)).collect()))
     }
 
+    /// Whether the agent says of any metric that its label has the value.
+    #[cfg(test)]
+    pub(crate) fn documents(&self, label: &str, value: &str) -> bool {
+        self.0.values().any(|m| m.help.contains(label) && m.help.contains(value))
+    }
+
     /// What the agent says of a metric.
     ///
     /// # Panics

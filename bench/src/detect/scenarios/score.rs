@@ -179,7 +179,7 @@ fn verdict(fault: &Fault, found: &[&Found]) -> Verdict {
         page: at_least(Level::Page).next().is_some(),
         info: !found.is_empty(),
         incidents: at_least(Level::Mild).count(),
-        delay_s: first.map(|f| delay(f)),
+        delay_s: first.map(delay),
         rank: ranked,
         trivial: (!found.is_empty()).then(|| trivial(fault.root, found)),
         rules,
@@ -193,24 +193,28 @@ fn rank(causes: &[Component], root: Component) -> Rank {
 /// Where the root stands when components are ranked by who was first, strongest, or most often
 /// among what was found of the fault.
 fn trivial(root: Component, found: &[&Found]) -> [Option<usize>; 3] {
-    let mut of: BTreeMap<Component, (i64, f64, i64)> = BTreeMap::new();
-    for one in found {
-        let entry = of.entry(one.component).or_insert((i64::MAX, 0.0, 0));
-        entry.0 = entry.0.min(one.begin_ms);
-        entry.1 = entry.1.max(one.score.abs());
-        entry.2 += 1;
+    #[derive(Default)]
+    struct Seen {
+        first_ms: i64,
+        score: f64,
+        count: i64,
     }
-    let ranked = |compare: &dyn Fn(&(i64, f64, i64), &(i64, f64, i64)) -> std::cmp::Ordering| {
-        let mut all: Vec<_> = of.iter().collect();
-        all.sort_by(|a, b| compare(a.1, b.1).then(a.0.cmp(b.0)));
-        let components: Vec<Component> = all.into_iter().map(|(c, _)| *c).collect();
+    let mut of: BTreeMap<Component, Seen> = BTreeMap::new();
+    for one in found {
+        let seen = of
+            .entry(one.component)
+            .or_insert_with(|| Seen { first_ms: one.begin_ms, ..Seen::default() });
+        seen.first_ms = seen.first_ms.min(one.begin_ms);
+        seen.score = seen.score.max(one.score.abs());
+        seen.count += 1;
+    }
+    let ranked = |by: fn(&Seen) -> f64| {
+        let mut all: Vec<(f64, Component)> = of.iter().map(|(c, seen)| (by(seen), *c)).collect();
+        all.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+        let components: Vec<Component> = all.into_iter().map(|(_, component)| component).collect();
         rank(&components, root)
     };
-    [
-        ranked(&|a, b| a.0.cmp(&b.0)),
-        ranked(&|a, b| b.1.total_cmp(&a.1)),
-        ranked(&|a, b| b.2.cmp(&a.2)),
-    ]
+    [ranked(|s| -(s.first_ms as f64)), ranked(|s| s.score), ranked(|s| s.count as f64)]
 }
 
 /// Shares of ranks that are at most 1 and 3, and the mean of those for 1 to 5.

@@ -151,7 +151,7 @@ fn percent(share: (usize, usize)) -> String {
 fn number(value: f64) -> String {
     match value {
         v if !v.is_finite() => String::new(),
-        v if v == 0.0 => "0".into(),
+        0.0 => "0".into(),
         v if v.abs() >= 100.0 => format!("{v:.0}"),
         v if v.abs() >= 1.0 => format!("{v:.2}"),
         v => format!("{v:.4}"),

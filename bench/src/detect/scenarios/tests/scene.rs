@@ -14,12 +14,14 @@ const BEFORE_S: i64 = 900;
 const LENGTH_S: i64 = 900;
 const AFTER_S: i64 = 120;
 
+/// Node, metric and labels.
+type Key = (usize, String, Vec<(String, String)>);
+
 /// What was told of a fault on a fleet of three nodes.
 pub(super) struct Scene {
-    pub(super) root: Component,
     pub(super) fault: Fault,
     /// Samples by node, metric and labels: time and value, absent ones left out.
-    series: BTreeMap<(usize, String, Vec<(String, String)>), Vec<(i64, f64)>>,
+    series: BTreeMap<Key, Vec<(i64, f64)>>,
     /// Type, node and an attribute's or entity's values.
     pub(super) events: Vec<(i64, usize, String, Vec<String>)>,
 }
@@ -79,7 +81,7 @@ pub(super) fn scene(class: Class, draw: f64) -> Scene {
         }
     }
     let fault = world.faults[0].clone();
-    Scene { root, fault, series, events }
+    Scene { fault, series, events }
 }
 
 fn root(scope: Scope, fleet: &Fleet, (from_s, to_s): (i64, i64)) -> Option<Component> {

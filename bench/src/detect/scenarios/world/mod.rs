@@ -9,26 +9,30 @@ mod gpu;
 mod gpu_out;
 mod host;
 mod job;
+mod load;
+mod names;
 mod nic;
 mod ptp;
+mod tell;
+mod visible;
 
 use std::sync::Arc;
 
 use sextant_aggregator::catalog::Live;
 use sextant_aggregator::series::{NodeId, NodeKey};
-use sextant_proto::v1::{self, Event};
+use sextant_proto::v1::Event;
 
-use self::gpu::{Gpu, Load};
+use self::gpu::Gpu;
 use self::host::Host;
+use self::job::Gang;
 pub(crate) use self::job::seconds;
-use self::job::{Gang, Phase};
 use self::nic::Pf;
 use self::ptp::{Clocks, Domain};
 use super::contract::Contract;
-use super::fault::{Component, Fault};
+use super::fault::Fault;
 use super::plan::{Calm, Span};
 use super::rng::Rng;
-use super::shape::{Batch, Layouts, Slot, Told};
+use super::shape::{Batch, Layouts};
 use super::spec::{Physics, Vary};
 
 const DAY_S: f64 = 86_400.0;
@@ -196,40 +200,6 @@ impl World {
         self.nodes[node].layouts
     }
 
-    /// A component as incidents name it.
-    pub(crate) fn named(&self, wire: &v1::Component) -> Component {
-        let job = || wire.name.strip_prefix(TRAINING)?.strip_prefix('/')?.strip_prefix(TRAIN);
-        match wire.kind.as_str() {
-            "grandmaster" => return Component::Domain,
-            "workload" => {
-                let number = job().and_then(|number| number.parse().ok());
-                return number.map_or(Component::Other, Component::Job);
-            }
-            _ => {}
-        }
-        let Some(number) = self.nodes.iter().position(|n| *n.key.name == *wire.node) else {
-            return Component::Other;
-        };
-        let name = wire.name.as_str();
-        let vf = || {
-            let pfs = self.nodes[number].pfs.iter().enumerate();
-            let mut all = pfs.flat_map(|(pf, p)| p.vfs.iter().enumerate().map(move |v| (pf, v)));
-            let (pf, (vf, _)) = all.find(|(_, (_, vf))| vf.pci == name)?;
-            Some(Component::Vf(number, pf, vf))
-        };
-        let label = |wanted: &str| match (wire.kind.as_str(), wanted) {
-            ("gpu" | "mig", "uuid") | ("pci", "pci_bus_id") => Some(name.to_owned()),
-            ("pf", "pf") | ("netdev", "device") => Some(name.to_owned()),
-            _ => None,
-        };
-        match wire.kind.as_str() {
-            "vf" => vf().unwrap_or(Component::Other),
-            // The card: that of both ports, of which one is as good as the other.
-            "nic" => Component::Pf(number, 0),
-            kind => self.nodes[number].component(number, kind, "", label),
-        }
-    }
-
     /// Goes on to a second, which follows the last one, and tells what happened.
     pub(crate) fn step(&mut self, now_s: i64, batch: &mut Batch) {
         batch.clear();
@@ -289,79 +259,13 @@ impl World {
             let away = now_s < node.drained_until_s || node.released;
             for (gpu, owner) in node.gpus.iter_mut().zip(owners) {
                 let load = match owner {
-                    _ if away => idle(),
-                    Some(gang) => training(&gangs[*gang], now_s, gpu, &mut node.rng),
-                    None => serving(day, &mut node.rng),
+                    _ if away => load::idle(),
+                    Some(gang) => load::training(&gangs[*gang], now_s, gpu, &mut node.rng),
+                    None => load::serving(day, &mut node.rng),
                 };
                 gpu.step(dt, inlet, load, &vary.gpu, &mut node.rng);
             }
         }
-    }
-
-    fn tell(&mut self, number: usize, now_s: i64, batch: &mut Batch) {
-        let Self { nodes, layouts, physics, .. } = self;
-        let node = &mut nodes[number];
-        if now_s < node.silent_until_s {
-            node.events.clear();
-            return;
-        }
-        let time_ms = now_s * 1000;
-        for mut event in node.events.drain(..) {
-            event.time_unix_ms = time_ms;
-            batch.events.push((number, event));
-        }
-        let node = &nodes[number];
-        let tiers = &physics.tiers;
-        let at = (number, &node.key);
-        let first = batch.ticks.len();
-        let gpu_key = gpu_out::key(&node.gpus, node.released);
-        let due = |interval_s: i64| now_s % interval_s == 0;
-        let slot = |collector, tier, interval_s| Slot { collector, tier, interval_s };
-        let (gpus, released) = (&node.gpus, node.released);
-        if due(tiers.gpu_fast) {
-            layouts.tell(at, slot("gpu", 0, tiers.gpu_fast), gpu_key, time_ms, batch, |out| {
-                gpu_out::fast(gpus, released, out);
-            });
-        }
-        if due(tiers.gpu_medium) {
-            layouts.tell(at, slot("gpu", 1, tiers.gpu_medium), gpu_key, time_ms, batch, |out| {
-                gpu_out::medium(gpus, released, now_s, out);
-            });
-        }
-        if due(tiers.gpu_slow) {
-            layouts.tell(at, slot("gpu", 2, tiers.gpu_slow), gpu_key, time_ms, batch, |out| {
-                gpu_out::slow(gpus, released, out);
-            });
-        }
-        if due(tiers.host) {
-            layouts.tell(at, slot("host", 0, tiers.host), 0, time_ms, batch, |out| {
-                node.host.emit(now_s, out);
-                node.pfs.iter().for_each(|pf| pf.emit_netdev(out));
-            });
-        }
-        if due(tiers.ptp) {
-            let key = node.clocks.key();
-            layouts.tell(at, slot("ptp", 0, tiers.ptp), key, time_ms, batch, |out| {
-                node.clocks.emit(out);
-            });
-        }
-        if due(tiers.pf) {
-            layouts.tell(at, slot("sriov", 0, tiers.pf), 0, time_ms, batch, |out| {
-                node.pfs.iter().for_each(|pf| pf.emit_fast(out));
-            });
-        }
-        if due(tiers.vf) {
-            layouts.tell(at, slot("sriov", 1, tiers.vf), 0, time_ms, batch, |out| {
-                node.pfs.iter().for_each(|pf| pf.emit_slow(out));
-            });
-        }
-        if due(tiers.agent) {
-            layouts.tell(at, slot("agent", 0, tiers.agent), 0, time_ms, batch, |out| {
-                node.host.emit_agent(out);
-            });
-        }
-        nodes[number].layouts = layouts.of(number);
-        deliver(&mut nodes[number], number, now_s, first, batch);
     }
 
     /// What an effect has made visible in the samples of this second.
@@ -369,125 +273,9 @@ impl World {
         let Self { faults, active, nodes, physics, .. } = self;
         for index in active.iter() {
             let fault = &mut faults[*index];
-            if fault.observable_ms.is_none() && effects::is_visible(fault, nodes, physics, now_s) {
+            if fault.observable_ms.is_none() && visible::is_visible(fault, nodes, physics, now_s) {
                 fault.shows(now_s);
             }
         }
-    }
-}
-
-/// What an agent that is cut off or repeats itself makes of the ticks from `first` on.
-fn deliver(node: &mut Node, number: usize, now_s: i64, first: usize, batch: &mut Batch) {
-    if now_s < node.held_until_s {
-        let held = batch.ticks.drain(first..).collect::<Vec<_>>();
-        for tick in held {
-            let values = batch.values[tick.from..tick.to].to_vec();
-            node.held.push((tick.live, tick.time_ms, values));
-        }
-        return;
-    }
-    if !node.held.is_empty() {
-        // What was held comes before what is new.
-        let new = batch.ticks.split_off(first);
-        for (live, time_ms, values) in node.held.drain(..) {
-            let from = batch.values.len();
-            batch.values.extend_from_slice(&values);
-            let to = batch.values.len();
-            batch.ticks.push(Told { node: number, live, time_ms, from, to });
-        }
-        batch.ticks.extend(new);
-    }
-    if now_s < node.twice_until_s {
-        let again = first..batch.ticks.len();
-        for index in again {
-            let tick = &batch.ticks[index];
-            let live = Arc::clone(&tick.live);
-            let copy = Told { live, ..*tick };
-            batch.ticks.push(copy);
-        }
-    }
-}
-
-fn idle() -> Load {
-    Load { busy: 0.0, activity: 0.0, links: 0.0, pcie: 2e6, memory_share: 0.007 }
-}
-
-fn training(gang: &Gang, now_s: i64, gpu: &Gpu, rng: &mut Rng) -> Load {
-    let noise = 1.0 + 0.008 * rng.normal();
-    match gang.phase(now_s) {
-        Phase::Idle => idle(),
-        Phase::Starting => Load {
-            busy: rng.between(0.0, 0.25),
-            activity: rng.between(0.0, 0.1),
-            links: 1e6,
-            pcie: 4e9 * noise,
-            memory_share: 0.35,
-        },
-        Phase::Checkpoint => Load {
-            busy: rng.between(0.0, 0.08),
-            activity: 0.02,
-            links: 1e6,
-            pcie: 6e9 * noise,
-            memory_share: 0.86,
-        },
-        Phase::Running { intensity, collective } => {
-            // Its own part of the step over the whole step; the rest it waits in a collective,
-            // whose kernel keeps it busy by NVML's measure.
-            let own = (gpu.slowness() / gang.pace).min(1.0);
-            let by_clock = if gpu.effects.by_memory { gpu.effects.slower } else { 1.0 };
-            let activity = intensity * (1.0 - collective) * own / by_clock * noise;
-            Load {
-                busy: (0.985 + 0.01 * rng.normal()).clamp(0.9, 1.0),
-                activity: activity + 0.05 * intensity,
-                links: 1.1e11 * intensity / gang.pace * noise,
-                pcie: 9e8 / gang.pace * noise,
-                memory_share: 0.86,
-            }
-        }
-    }
-}
-
-fn serving(day: f64, rng: &mut Rng) -> Load {
-    let busy = ((0.45 + 0.3 * day) * (0.25 * rng.normal()).exp()).clamp(0.0, 1.0);
-    Load { busy, activity: 0.6 * busy, links: 0.0, pcie: 2e8 * busy, memory_share: 0.92 }
-}
-
-impl Node {
-    /// A component of this node, by what a finding says it is about.
-    pub(crate) fn component(
-        &self,
-        number: usize,
-        kind: &str,
-        metric: &str,
-        label: impl Fn(&str) -> Option<String>,
-    ) -> Component {
-        let pf = |name: &str| self.pfs.iter().position(|pf| pf.name == name || pf.pci == name);
-        let vf_of = |pf: usize, vf: &str| {
-            let found = self.pfs[pf].vfs.iter().position(|v| v.number == vf || v.pci == vf);
-            found.map(|vf| Component::Vf(number, pf, vf))
-        };
-        let found = match kind {
-            "gpu" | "mig" | "pci" => label("uuid")
-                .and_then(|uuid| self.gpus.iter().position(|g| g.uuid == uuid))
-                .or_else(|| {
-                    let pci = label("pci_bus_id")?;
-                    self.gpus.iter().position(|g| g.pci == pci)
-                })
-                .map(|gpu| Component::Gpu(number, gpu)),
-            "pf" => label("pf").and_then(|name| pf(&name)).map(|pf| Component::Pf(number, pf)),
-            "netdev" => {
-                label("device").and_then(|name| pf(&name)).map(|pf| Component::Pf(number, pf))
-            }
-            "vf" => label("pf")
-                .and_then(|name| pf(&name))
-                .zip(label("vf"))
-                .and_then(|(pf, vf)| vf_of(pf, &vf)),
-            _ if kind.starts_with("ptp") || matches!(kind, "phc" | "dpll" | "gnss") => {
-                Some(Component::Ptp(number))
-            }
-            "node" if metric.starts_with("ptp_") => Some(Component::Ptp(number)),
-            _ => None,
-        };
-        found.unwrap_or(Component::Node(number))
     }
 }
