@@ -179,9 +179,7 @@ impl Config {
         self.detect
             .check()
             .map_err(|e| ConfigError::Value { key: "detect", what: e.to_string() })?;
-        self.incidents
-            .check()
-            .map_err(|what| ConfigError::Value { key: "incidents", what })?;
+        self.incidents.check().map_err(|what| ConfigError::Value { key: "incidents", what })?;
         let log = sextant_proto::logging::check(&self.log);
         log.map_err(|e| ConfigError::Value { key: "log", what: e.to_string() })
     }

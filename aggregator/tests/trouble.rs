@@ -8,11 +8,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sextant_aggregator::storage::{
-    AnomalyQuery, Change, Chunk, ColumnQuery, Cutoff, EventQuery, FrameRecord, Inventory,
-    MemoryStore, NodeRecord, Segment, Store, StoreError, StoreSize,
+    AnomalyQuery, Change, Chunk, ColumnQuery, Cutoff, EventQuery, FrameRecord, IncidentInventory,
+    IncidentQuery, Inventory, MemoryStore, NodeRecord, Segment, Store, StoreError, StoreSize,
 };
 use sextant_proto::v1::{
-    Anomaly, ListAnomaliesRequest, StoredEvent, SubscribeRequest, subscribe_response,
+    Anomaly, Incident, IncidentEntry, ListAnomaliesRequest, StoredEvent, SubscribeRequest,
+    subscribe_response,
 };
 use support::{Agent, Running, all, config, get, hello, now_ms, test_layout};
 use tonic_health::pb::HealthCheckRequest;
@@ -58,6 +59,15 @@ impl Store for Full {
     }
     fn anomalies(&self, query: &AnomalyQuery) -> Result<Vec<Anomaly>, StoreError> {
         self.store.anomalies(query)
+    }
+    fn load_incidents(&self) -> Result<IncidentInventory, StoreError> {
+        self.store.load_incidents()
+    }
+    fn incidents(&self, query: &IncidentQuery) -> Result<Vec<Incident>, StoreError> {
+        self.store.incidents(query)
+    }
+    fn incident(&self, id: u64) -> Result<Option<(Incident, Vec<IncidentEntry>)>, StoreError> {
+        self.store.incident(id)
     }
     fn prune(&self, cutoff: Cutoff) -> Result<u64, StoreError> {
         self.store.prune(cutoff)

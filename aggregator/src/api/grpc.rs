@@ -19,8 +19,8 @@ use tokio_util::task::TaskTracker;
 use tonic::{Request, Response, Status};
 
 use crate::hub::{Notice, Samples};
-use crate::projection::cloud_events::cloud_event;
 use crate::pipeline::Shards;
+use crate::projection::cloud_events::cloud_event;
 use crate::query::{Points, Queries, QueryError, Sample};
 use crate::selector::Selector;
 use crate::storage::{AnomalyQuery, EventQuery};

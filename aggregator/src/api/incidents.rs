@@ -64,11 +64,15 @@ pub(super) async fn acknowledge_incident(
 ) -> Answer<v1::AcknowledgeIncidentResponse> {
     let by = operator(&request)?;
     let v1::AcknowledgeIncidentRequest { id, note } = request.into_inner();
-    let incident =
-        service.queries.incidents.acknowledge(id, by.clone(), note.clone()).await?;
+    let incident = service.queries.incidents.acknowledge(id, by.clone(), note.clone()).await?;
     if let Some((cluster, node)) = incident.nodes.first().and_then(|n| n.split_once('/')) {
         let text = format!("{by} acknowledged incident {id}: {}", incident.title);
-        let event = audit("incident.acknowledged", &by, text, &[("incident", &id.to_string()), ("note", &note)]);
+        let event = audit(
+            "incident.acknowledged",
+            &by,
+            text,
+            &[("incident", &id.to_string()), ("note", &note)],
+        );
         record(service, |c, n| c == cluster && n == node, &event).await;
     }
     Ok(Response::new(v1::AcknowledgeIncidentResponse { incident: Some(incident) }))
@@ -125,7 +129,8 @@ fn operator<T>(request: &Request<T>) -> Result<String, Status> {
     match principal {
         Some(principal) if principal.may(Role::Operator) => Ok(principal.name.to_string()),
         Some(principal) => {
-            let text = format!("{} has no role that allows this: it needs an operator", principal.name);
+            let text =
+                format!("{} has no role that allows this: it needs an operator", principal.name);
             Err(Status::permission_denied(text))
         }
         None => Err(Status::unauthenticated("nobody said who calls")),
@@ -133,7 +138,8 @@ fn operator<T>(request: &Request<T>) -> Result<String, Status> {
 }
 
 fn audit(kind: &str, by: &str, message: String, more: &[(&str, &str)]) -> Event {
-    let label = |(name, value): &(&str, &str)| Label { name: (*name).into(), value: (*value).into() };
+    let label =
+        |(name, value): &(&str, &str)| Label { name: (*name).into(), value: (*value).into() };
     Event {
         time_unix_ms: clock::now_ms(),
         r#type: kind.into(),

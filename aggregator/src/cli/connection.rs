@@ -100,6 +100,56 @@ impl Client {
         Ok(self.answer(answer)?.anomalies)
     }
 
+    pub(super) async fn incidents(
+        &mut self,
+        request: v1::ListIncidentsRequest,
+    ) -> Result<Vec<v1::Incident>, CliError> {
+        let answer = self.queries.list_incidents(bounded(request)).await;
+        Ok(self.answer(answer)?.incidents)
+    }
+
+    pub(super) async fn incident(
+        &mut self,
+        id: u64,
+    ) -> Result<(v1::Incident, Vec<v1::IncidentEntry>), CliError> {
+        let answer = self.queries.get_incident(bounded(v1::GetIncidentRequest { id })).await;
+        let answer = self.answer(answer)?;
+        Ok((answer.incident.unwrap_or_default(), answer.timeline))
+    }
+
+    pub(super) async fn acknowledge(
+        &mut self,
+        id: u64,
+        note: &str,
+    ) -> Result<v1::Incident, CliError> {
+        let request = v1::AcknowledgeIncidentRequest { id, note: note.into() };
+        let answer = self.queries.acknowledge_incident(bounded(request)).await;
+        Ok(self.answer(answer)?.incident.unwrap_or_default())
+    }
+
+    pub(super) async fn create_maintenance(
+        &mut self,
+        request: v1::CreateMaintenanceRequest,
+    ) -> Result<v1::Maintenance, CliError> {
+        let answer = self.queries.create_maintenance(bounded(request)).await;
+        Ok(self.answer(answer)?.maintenance.unwrap_or_default())
+    }
+
+    pub(super) async fn list_maintenance(
+        &mut self,
+        all: bool,
+    ) -> Result<Vec<v1::Maintenance>, CliError> {
+        let request = v1::ListMaintenanceRequest { all };
+        let answer = self.queries.list_maintenance(bounded(request)).await;
+        Ok(self.answer(answer)?.maintenance)
+    }
+
+    pub(super) async fn end_maintenance(&mut self, id: u64) -> Result<v1::Maintenance, CliError> {
+        let request = v1::EndMaintenanceRequest { id };
+        let answer = self.queries.end_maintenance(bounded(request)).await;
+        Ok(self.answer(answer)?.maintenance.unwrap_or_default())
+    }
+
     pub(super) async fn subscribe(
         &mut self,
         request: v1::SubscribeRequest,

@@ -9,6 +9,8 @@ mod connection;
 mod events;
 mod follow;
 mod format;
+mod incidents;
+mod maintenance;
 mod nodes;
 mod query;
 mod sparkline;
@@ -17,6 +19,8 @@ mod top;
 
 #[cfg(test)]
 mod fake;
+#[cfg(test)]
+mod incident_tests;
 #[cfg(test)]
 mod tests;
 
@@ -45,6 +49,14 @@ pub enum Command {
     Events(events::Args),
     /// List what detectors found: what is open, or everything of a time
     Anomalies(anomalies::Args),
+    /// List what belongs together, with its probable cause
+    Incidents(incidents::Args),
+    /// Show one incident: causes with their evidence, what to do, who is affected, its history
+    Incident(incidents::OneArgs),
+    /// Say that you look after an incident
+    Ack(incidents::AckArgs),
+    /// Times in which nothing pages
+    Maintenance(maintenance::Args),
 }
 
 /// Why a command has no answer.
@@ -96,6 +108,10 @@ async fn run_in(
         Command::Query(args) => query::run(&args, context, out).await,
         Command::Events(args) => Box::pin(events::run(&args, context, out)).await,
         Command::Anomalies(args) => anomalies::run(&args, context, out).await,
+        Command::Incidents(args) => incidents::run(&args, context, out).await,
+        Command::Incident(args) => incidents::run_one(&args, context, out).await,
+        Command::Ack(args) => incidents::run_ack(&args, out).await,
+        Command::Maintenance(args) => maintenance::run(&args, context, out).await,
     };
     match answered.and_then(|()| Ok(out.flush()?)) {
         Err(CliError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),

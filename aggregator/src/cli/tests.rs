@@ -27,7 +27,7 @@ pub(super) fn context() -> Context {
     }
 }
 
-async fn ask(fake: &Arc<Fake>, line: &[&str]) -> (String, Result<(), CliError>) {
+pub(super) async fn ask(fake: &Arc<Fake>, line: &[&str]) -> (String, Result<(), CliError>) {
     let endpoint = fake.serve().await;
     let mut out = Vec::new();
     let result = run_in(command(&endpoint, line), &context(), &mut out).await;

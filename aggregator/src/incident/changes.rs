@@ -29,7 +29,8 @@ const WATCHED: [(&str, &str, &str); 7] = [
     ("node_uname_info", "release", "change.kernel"),
 ];
 /// Series that name a pod and what it has.
-const PODS: [&str; 4] = ["gpu_pod_info", "gpu_mig_pod_info", "sriov_vf_pod_info", "pod_device_info"];
+const PODS: [&str; 4] =
+    ["gpu_pod_info", "gpu_mig_pod_info", "sriov_vf_pod_info", "pod_device_info"];
 const PODS_CHANGED: &str = "change.pods";
 
 /// What a node's info series said.
@@ -67,7 +68,9 @@ impl ChangeWatch {
             }
             if let Some(before) = self.nodes.get(&node.key.id) {
                 let changes = said.since(before).into_iter();
-                events.extend(changes.map(|(kind, text)| (Arc::clone(&node.key), event(kind, text, now_ms))));
+                events.extend(
+                    changes.map(|(kind, text)| (Arc::clone(&node.key), event(kind, text, now_ms))),
+                );
             }
             let known = self.nodes.entry(node.key.id).or_default();
             // What is not said just now is not forgotten.
@@ -171,7 +174,8 @@ mod tests {
     fn another_driver_firmware_or_pod_is_a_change() {
         let driver = |v| series("gpu_driver_info", &[], &[("driver_version", v)]);
         let bios = |v| series("gpu_info", &[("uuid", "GPU-1")], &[("vbios_version", v)]);
-        let pod = |p| series("gpu_pod_info", &[("uuid", "GPU-1")], &[("namespace", "ml"), ("pod", p)]);
+        let pod =
+            |p| series("gpu_pod_info", &[("uuid", "GPU-1")], &[("namespace", "ml"), ("pod", p)]);
         let before = said(&[driver("550"), bios("96"), pod("a")]);
         assert_eq!(said(&[driver("550"), bios("96"), pod("a")]).since(&before), []);
         let after = said(&[driver("560"), bios("97"), pod("b")]).since(&before);

@@ -92,6 +92,9 @@ pub(super) struct Group {
     pub(super) facets: Vec<Facet>,
     by_facet: FxHashMap<(ClassId, Number), usize>,
     pub(super) members: BTreeMap<u64, v1::IncidentMember>,
+    /// Its open anomalies, and what it can be found through.
+    pub(super) followed: BTreeSet<u64>,
+    pub(super) anchors: BTreeSet<Number>,
     pub(super) member_count: u32,
     pub(super) open_members: u32,
     pub(super) onset_ms: i64,
@@ -112,6 +115,8 @@ impl Group {
             facets: Vec::new(),
             by_facet: FxHashMap::default(),
             members: BTreeMap::new(),
+            followed: BTreeSet::new(),
+            anchors: BTreeSet::new(),
             member_count: 0,
             open_members: 0,
             onset_ms: i64::MAX,
@@ -198,6 +203,7 @@ impl Group {
             facet.latest_ms = facet.latest_ms.max(anomaly.closed_unix_ms);
         }
         self.open_members = self.open_members.saturating_sub(1);
+        self.followed.remove(&anomaly.id);
         if let Some(member) = self.members.get_mut(&anomaly.id) {
             member.closed_unix_ms = anomaly.closed_unix_ms.max(1);
         }
@@ -237,6 +243,8 @@ impl Group {
                 self.members.insert(id, member);
             }
         }
+        self.followed.extend(other.followed);
+        self.anchors.extend(other.anchors);
         self.member_count += other.member_count;
         self.open_members += other.open_members;
         self.onset_ms = self.onset_ms.min(other.onset_ms);

@@ -9,8 +9,6 @@ use super::{MAX_SEQ, StoreError};
 
 /// Entries of one incident's history that are read.
 pub(super) const MAX_HISTORY: usize = 10_000;
-/// Windows that are read.
-pub(super) const MAX_WINDOWS: usize = 10_000;
 
 /// Which incidents to read, newest first (by opening, then id). Those that were open at any time
 /// of the range, both ends included.
@@ -34,7 +32,7 @@ pub struct IncidentQuery {
 pub struct IncidentInventory {
     /// By id.
     pub open: Vec<v1::Incident>,
-    /// Those that have not ended, and those that ended less than retention ago, by id.
+    /// All that retention has not deleted, by id.
     pub maintenance: Vec<v1::Maintenance>,
     /// The largest id ever given, even where retention has deleted it since.
     pub last_incident_id: u64,
@@ -102,7 +100,9 @@ impl Tables {
         let matches = |i: &&v1::Incident| {
             let open = i.closed_unix_ms == 0;
             let everywhere = query.cluster.is_none() && query.node.is_none();
-            let here = |(cluster, node): (&str, &str)| is(&query.cluster, cluster) && is(&query.node, node);
+            let here = |(cluster, node): (&str, &str)| {
+                is(&query.cluster, cluster) && is(&query.node, node)
+            };
             (open || !query.active_only)
                 && (everywhere || nodes_of(i).any(here))
                 && (open || query.start_ms == 0 || i.closed_unix_ms >= query.start_ms)
@@ -117,10 +117,6 @@ impl Tables {
 
     pub(super) fn get(&self, id: u64) -> Option<(v1::Incident, Vec<v1::IncidentEntry>)> {
         self.incidents.get(&id).cloned()
-    }
-
-    pub(super) fn windows(&self) -> Vec<v1::Maintenance> {
-        self.maintenance.values().rev().take(MAX_WINDOWS).cloned().collect()
     }
 
     /// Deletes what ended before; how many rows.

@@ -359,10 +359,6 @@ impl Store for MemoryStore {
         Ok(self.state.lock().incidents.get(id))
     }
 
-    fn maintenance(&self) -> Result<Vec<v1::Maintenance>, StoreError> {
-        Ok(self.state.lock().incidents.windows())
-    }
-
     fn size(&self) -> Result<StoreSize, StoreError> {
         let state = self.state.lock();
         let frames: usize = state.journal.values().map(|(_, payload)| payload.len()).sum();

@@ -302,12 +302,6 @@ pub trait Store: Send + Sync + 'static {
         id: u64,
     ) -> Result<Option<(v1::Incident, Vec<v1::IncidentEntry>)>, StoreError>;
 
-    /// Reads all maintenance windows that retention has not deleted, newest first.
-    ///
-    /// # Errors
-    /// When they cannot be read.
-    fn maintenance(&self) -> Result<Vec<v1::Maintenance>, StoreError>;
-
     /// Deletes what retention no longer keeps; returns the number of block files and rows that went.
     ///
     /// # Errors

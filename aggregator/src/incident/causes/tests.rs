@@ -99,7 +99,9 @@ fn wrong_tables_are_refused_with_the_entry() {
         format!("[[class]]\nname = \"{name}\"\ntitle = \"t\"\nprior = 0.0\n{more}\n")
     };
     let edge = |cause: &str, effect: &str, more: &str| {
-        format!("[[edge]]\ncause = \"{cause}\"\neffects = [\"{effect}\"]\nvia = \"node\"\nlag = [\"0s\", \"1m\"]\nweight = 0.5\nsource = \"s\"\n{more}\n")
+        format!(
+            "[[edge]]\ncause = \"{cause}\"\neffects = [\"{effect}\"]\nvia = \"node\"\nlag = [\"0s\", \"1m\"]\nweight = 0.5\nsource = \"s\"\n{more}\n"
+        )
     };
     let two = class("a.one", "rules = [\"A\"]") + &class("a.two", "rules = [\"B\"]");
     assert!(Causes::parse(&(two.clone() + &edge("a.one", "a.two", ""))).is_ok());
@@ -107,13 +109,22 @@ fn wrong_tables_are_refused_with_the_entry() {
         let error = Causes::parse(&text).expect_err(want).to_string();
         assert!(error.contains(want), "{error}");
     };
-    f(two.clone() + &edge("a.one", "a.two", "") + &edge("a.two", "a.one", ""), "in a circle: a.one, a.two");
+    f(
+        two.clone() + &edge("a.one", "a.two", "") + &edge("a.two", "a.one", ""),
+        "in a circle: a.one, a.two",
+    );
     f(two.clone() + &edge("a.three", "a.two", ""), "its cause is no class");
     f(two.clone() + &edge("a.one", "a.three", ""), "\"a.three\" is no class");
     f(two.clone() + &edge("a.one", "b.*", ""), "no class begins with \"b.\"");
-    f(two.clone() + &edge("a.one", "a.two", "").replace("\"node\"", "\"moon\""), "no relation \"moon\"");
+    f(
+        two.clone() + &edge("a.one", "a.two", "").replace("\"node\"", "\"moon\""),
+        "no relation \"moon\"",
+    );
     f(two.clone() + &edge("a.one", "a.two", "").replace("0.5", "1.5"), "weight must be");
-    f(two.clone() + &edge("a.one", "a.two", "").replace("\"0s\"", "\"5m\""), "ends before it begins");
+    f(
+        two.clone() + &edge("a.one", "a.two", "").replace("\"0s\"", "\"5m\""),
+        "ends before it begins",
+    );
     f(two.clone() + &edge("a.one", "a.two", "").replace("\"0s\"", "\"soon\""), "is not a time");
     f(two.clone() + &class("a.two", "rules = [\"C\"]"), "is there twice");
     f(two + &class("a.three", "rules = [\"B\"]"), "\"B\" is of another class");

@@ -105,12 +105,11 @@ impl IncidentEngine {
     pub(super) fn merge(&mut self, into: u64, from: u64) {
         let Some(gone) = self.groups.remove(&from) else { return };
         let Some(group) = self.groups.get_mut(&into) else { return };
+        let (followed, anchors) = (gone.followed.clone(), gone.anchors.clone());
         self.stats.merged += 1;
         let (id, was_told, mut incident) =
             (gone.id, gone.stage == Stage::Open, gone.incident.clone());
         let moved = group.absorb(gone, self.config.max_members);
-        let places: Vec<_> =
-            group.facets.iter().map(|f| (f.class, std::sync::Arc::clone(&f.place))).collect();
         if was_told && incident.paged && !group.incident.paged {
             group.incident.paged = true;
             group.incident.page_reason.clone_from(&incident.page_reason);
@@ -119,17 +118,17 @@ impl IncidentEngine {
             group.incident.acknowledged_by.clone_from(&incident.acknowledged_by);
         }
         let into_id = group.id;
-        for (number, facet) in self.followed.values_mut().filter(|(number, _)| *number == from) {
-            *number = into;
-            *facet = moved.get(*facet).copied().unwrap_or_default();
-        }
-        for groups in self.by_anchor.values_mut() {
-            if groups.remove(&from) {
-                groups.insert(into);
+        for id in followed {
+            if let Some((number, facet)) = self.followed.get_mut(&id) {
+                *number = into;
+                *facet = moved.get(*facet).copied().unwrap_or_default();
             }
         }
-        for (class, place) in places {
-            self.anchor(into, class, &place);
+        for anchor in anchors {
+            if let Some(groups) = self.by_anchor.get_mut(&anchor) {
+                groups.remove(&from);
+                groups.insert(into);
+            }
         }
         if was_told {
             self.by_incident.insert(id, into);
@@ -154,20 +153,31 @@ impl IncidentEngine {
         let wide = (Relation::RACK | Relation::CLUSTER).and(self.causes.class(class).siblings);
         let anchors = [place.node].into_iter().chain(place.domains.iter().copied());
         let anchors = anchors.chain(place.workloads.iter().copied());
+        let Some(group) = self.groups.get_mut(&number) else { return };
         for anchor in anchors.chain(wide_anchors(place, wide)).filter(|n| *n != 0) {
-            self.by_anchor.entry(anchor).or_default().insert(number);
+            if group.anchors.insert(anchor) {
+                self.by_anchor.entry(anchor).or_default().insert(number);
+            }
         }
     }
 
     /// Forgets a group.
     pub(super) fn remove(&mut self, number: u64) {
-        self.groups.remove(&number);
-        self.followed.retain(|_, (group, _)| *group != number);
-        self.by_incident.retain(|_, group| *group != number);
-        self.by_anchor.retain(|_, groups| {
-            groups.remove(&number);
-            !groups.is_empty()
-        });
+        let Some(gone) = self.groups.remove(&number) else { return };
+        for id in &gone.followed {
+            self.followed.remove(id);
+        }
+        for anchor in &gone.anchors {
+            if let Some(groups) = self.by_anchor.get_mut(anchor) {
+                groups.remove(&number);
+                if groups.is_empty() {
+                    self.by_anchor.remove(anchor);
+                }
+            }
+        }
+        if gone.id != 0 {
+            self.by_incident.retain(|_, group| *group != number);
+        }
     }
 }
 

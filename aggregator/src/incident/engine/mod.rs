@@ -179,6 +179,7 @@ impl IncidentEngine {
             self.stats.unlisted_members += 1;
         }
         if is_open {
+            group.followed.insert(anomaly.id);
             self.followed.insert(anomaly.id, (number, facet));
         }
     }

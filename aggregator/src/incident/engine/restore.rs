@@ -77,7 +77,12 @@ impl IncidentEngine {
 
     fn restore_member(&mut self, number: u64, member: &v1::IncidentMember, closed_unix_ms: i64) {
         let component = member.component.clone().unwrap_or_default();
-        let place = self.topology.place_of(&component);
+        let place = self.topology.place_of(
+            &component.cluster,
+            &component.node,
+            &component.kind,
+            &component.name,
+        );
         let anomaly = v1::Anomaly {
             id: member.anomaly_id,
             cluster: component.cluster,
@@ -107,6 +112,7 @@ impl IncidentEngine {
         let Some(group) = self.groups.get_mut(&number) else { return };
         let facet = group.add(&symptom, self.config.max_members);
         if closed_unix_ms == 0 {
+            group.followed.insert(anomaly.id);
             self.followed.insert(anomaly.id, (number, facet));
         }
     }

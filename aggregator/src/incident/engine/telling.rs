@@ -1,5 +1,7 @@
 //! What is told when: a group becomes an incident, changes, closes, comes back.
 
+use std::sync::Arc;
+
 use sextant_proto::v1::{self, IncidentState, Severity};
 
 use crate::incident::group::{Facet, Group, Stage};
@@ -26,10 +28,12 @@ impl IncidentEngine {
             self.groups.values_mut().for_each(|g| g.dirty = true);
         }
         let numbers: Vec<u64> = self.groups.keys().copied().collect();
+        let mut room = self.config.max_open.saturating_sub(self.stats().open);
         for number in numbers {
             let Some(group) = self.groups.get(&number) else { continue };
             match group.stage {
-                Stage::Pending => self.consider(number),
+                Stage::Pending if room > 0 => room -= usize::from(self.consider(number)),
+                Stage::Pending => {}
                 Stage::Open => self.review(number),
                 Stage::Closed if group.open_members > 0 => self.reopen(number),
                 Stage::Closed => {}
@@ -37,16 +41,12 @@ impl IncidentEngine {
         }
     }
 
-    /// Opens a pending group that is worth it.
-    fn consider(&mut self, number: u64) {
+    /// Opens a pending group that is worth it; whether it was.
+    fn consider(&mut self, number: u64) -> bool {
         let settle = millis(self.config.settle);
         let group = &self.groups[&number];
         if !group.dirty || self.now_ms < group.created_ms + settle || !self.is_worth(group) {
-            return;
-        }
-        let open = self.groups.values().filter(|g| g.stage == Stage::Open).count();
-        if open >= self.config.max_open {
-            return;
+            return false;
         }
         self.last_id += 1;
         self.stats.opened += 1;
@@ -58,13 +58,14 @@ impl IncidentEngine {
             group.incident.set_state(IncidentState::Open);
         }
         let (verdict, _) = self.renew(number);
-        let Some(group) = self.groups.get_mut(&number) else { return };
+        let Some(group) = self.groups.get_mut(&number) else { return true };
         group.told_ms = now;
         let title = group.incident.title.clone();
         self.push(number, ChangeKind::Opened, title);
         if verdict.page {
             self.push(number, ChangeKind::Paged, verdict.reason);
         }
+        true
     }
 
     /// Whether a group is enough to be an incident: a warning of a rule or of peers is, what was
@@ -81,6 +82,7 @@ impl IncidentEngine {
     /// Ranks and judges anew; whether the first cause is another one.
     fn renew(&mut self, number: u64) -> (Verdict, bool) {
         let now = self.now_ms;
+        self.place_again(number);
         let happenings = self.happenings(number);
         let Some(group) = self.groups.get_mut(&number) else {
             let severity = Severity::Info;
@@ -113,6 +115,23 @@ impl IncidentEngine {
         (verdict, other)
     }
 
+    /// What is connected with what may have become known since.
+    fn place_again(&mut self, number: u64) {
+        let Some(group) = self.groups.get_mut(&number) else { return };
+        let mut moved = Vec::new();
+        for facet in &mut group.facets {
+            let c = &facet.place.component;
+            let place = self.topology.place_of(&c.cluster, &c.node, &c.kind, &c.name);
+            if !Arc::ptr_eq(&place, &facet.place) {
+                facet.place = Arc::clone(&place);
+                moved.push((facet.class, place));
+            }
+        }
+        for (class, place) in moved {
+            self.anchor(number, class, &place);
+        }
+    }
+
     /// Tells what changed of an open incident, and closes it when its time has come.
     fn review(&mut self, number: u64) {
         let group = &self.groups[&number];
@@ -131,7 +150,9 @@ impl IncidentEngine {
         let verdict = judge(&group.facets, &covered(group, &self.maintenance, now), &self.causes);
         let as_bad = was.severity() == verdict.severity && (was.paged || !verdict.page);
         let same = as_bad && group.facets.len() == facets_told(&was);
-        if same && was.member_count != group.member_count && now - group.told_ms < RETELL_MS {
+        let counts =
+            was.member_count != group.member_count || was.open_members != group.open_members;
+        if same && counts && now - group.told_ms < RETELL_MS {
             return;
         }
         let (verdict, other_cause) = self.renew(number);
@@ -247,8 +268,7 @@ fn covered(
     windows: &std::collections::BTreeMap<u64, v1::Maintenance>,
     now_ms: i64,
 ) -> Vec<bool> {
-    let active: Vec<_> =
-        windows.values().filter(|w| maintenance::is_active(w, now_ms)).collect();
+    let active: Vec<_> = windows.values().filter(|w| maintenance::is_active(w, now_ms)).collect();
     let covers = |f: &Facet| active.iter().any(|w| maintenance::covers(w, &f.place));
     group.facets.iter().map(covers).collect()
 }

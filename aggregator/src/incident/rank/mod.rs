@@ -5,6 +5,7 @@
 //!
 //! Deterministic, and O(suspects × facets): facets are bounded, repetition costs nothing.
 
+mod against;
 mod pagerank;
 mod suspects;
 
@@ -15,6 +16,7 @@ use super::confidence::{Calibration, confidence};
 use super::group::{Facet, lag_distance};
 use super::topology::{Component, Number, Place, Topology};
 
+pub(super) use against::Against;
 pub(super) use suspects::{Happening, Suspect, suspects};
 
 /// Causes that are told.
@@ -31,12 +33,11 @@ const CHANGE_BONUS: f64 = 1.2;
 const REPEATED: f64 = 0.35;
 /// And together at most so many times the strongest.
 const MOST_REPEATED: f64 = 3.0;
-/// What a common cause loses when none of its other components show it.
-const HEALTHY_PENALTY: f64 = 1.5;
-/// What an effect that is seldom missing costs when it is.
-const MISSING_PENALTY: f64 = 0.7;
-/// What an effect that was there before its cause costs, of its surprise.
-const ORDER_PENALTY: f64 = 0.4;
+/// What a common cause gains when so many components ...
+const TOGETHER: usize = 3;
+/// ... began to show it within this time: each by itself would be a coincidence.
+const TOGETHER_MS: i64 = 60_000;
+const TOGETHER_BONUS: f64 = 1.0;
 /// The weight of the walk over the causal graph, against the scores of rules: a tie-breaker.
 const WALK_WEIGHT: f64 = 0.2;
 /// The score of "something that is not seen", as a share of the incident's weight.
@@ -55,17 +56,6 @@ pub(super) struct Ranked {
     /// Facets (positions in the group) that it explains, and how much of the score each is.
     pub(super) explained: Vec<(usize, f64)>,
     pub(super) against: Vec<Against>,
-}
-
-/// What speaks against a suspect.
-#[derive(Debug, Clone)]
-pub(super) enum Against {
-    /// So many of so many components below it are affected.
-    Healthy { affected: usize, of: usize, weight: f64 },
-    /// None of these effects is seen.
-    Missing { effects: Vec<ClassId>, weight: f64 },
-    /// A facet that it should have caused began before it.
-    Order { facet: usize, before_ms: i64, weight: f64 },
 }
 
 /// The answer.
@@ -100,9 +90,10 @@ pub(super) fn rank(
         let row = &explained[at];
         let own = suspect.surprise.unwrap_or_default();
         let explains = mass(&facets, &surprise, |f| row[f]);
-        let against = against(&suspect, row, &facets, &surprise, causes, topology, now_ms);
+        let against = against::against(&suspect, row, &facets, &surprise, causes, topology, now_ms);
         let cost: f64 = against.iter().map(Against::weight).sum();
-        let bonus = change_bonus(&suspect, causes, onset_ms);
+        let bonus =
+            change_bonus(&suspect, causes, onset_ms) + together_bonus(&suspect, row, &facets);
         let score = explains + own + causes.class(suspect.class).prior + bonus - cost
             + WALK_WEIGHT * walk[at];
         let of = facets.iter().enumerate().filter(|(f, _)| row[*f] >= EXPLAINS);
@@ -244,104 +235,23 @@ fn change_bonus(suspect: &Suspect, causes: &Causes, onset_ms: i64) -> f64 {
     CHANGE_BONUS * (-(since.max(0) as f64) / CHANGE_TAU_MS).exp()
 }
 
-impl Against {
-    fn weight(&self) -> f64 {
-        match self {
-            Self::Healthy { weight, .. }
-            | Self::Missing { weight, .. }
-            | Self::Order { weight, .. } => *weight,
-        }
+/// For a cause that nothing observes.
+fn together_bonus(suspect: &Suspect, row: &[f64], facets: &[(usize, &Facet)]) -> f64 {
+    if suspect.place.is_some() {
+        return 0.0;
     }
-}
-
-fn against(
-    suspect: &Suspect,
-    row: &[f64],
-    facets: &[(usize, &Facet)],
-    surprise: &[f64],
-    causes: &Causes,
-    topology: &mut Topology,
-    now_ms: i64,
-) -> Vec<Against> {
-    let mut found = Vec::new();
-    if suspect.place.is_none() {
-        found.extend(healthy(suspect, row, facets, topology));
-    } else {
-        found.extend(missing(suspect, facets, row, causes, now_ms));
-    }
-    for (f, (at, facet)) in facets.iter().enumerate() {
-        let before = edges(suspect, facet, causes).filter_map(|edge| {
-            let slack = causes.class(suspect.class).delay_ms + super::group::UNCERTAINTY_MS;
-            let early = suspect.onset_ms + edge.lag_min_ms - slack - facet.onset_ms;
-            (early > 0)
-                .then_some((early, edge.weight * (1.0 - decay(edge, suspect, facet, causes))))
-        });
-        let worst = before.max_by(|a, b| a.1.total_cmp(&b.1));
-        if let Some((before_ms, share)) = worst.filter(|_| row[f] < EXPLAINS) {
-            let weight = ORDER_PENALTY * surprise[f] * share;
-            found.push(Against::Order { facet: *at, before_ms, weight });
-        }
-    }
-    found
-}
-
-/// A common cause has more components below it than are affected.
-#[expect(clippy::cast_precision_loss, reason = "numbers of components")]
-fn healthy(
-    suspect: &Suspect,
-    row: &[f64],
-    facets: &[(usize, &Facet)],
-    topology: &mut Topology,
-) -> Option<Against> {
-    let explained = facets.iter().zip(row).filter(|(_, share)| **share >= EXPLAINS);
-    let mut below: Vec<(&Arc<str>, Number)> = Vec::new();
-    for ((_, facet), _) in explained {
-        let place = &facet.place;
-        let of_nodes = suspect.component.node.is_empty();
-        let key = if of_nodes { place.node } else { place.number };
-        let kind = &place.component.kind;
-        if !below.iter().any(|(_, known)| *known == key) {
-            below.push((kind, key));
-        }
-    }
-    let kind = below.first()?.0;
-    let affected =
-        below.iter().filter(|(k, _)| suspect.component.node.is_empty() || *k == kind).count();
-    let of = topology.count_below(&suspect.component, kind);
-    if of <= affected {
-        return None;
-    }
-    let weight = HEALTHY_PENALTY * (1.0 - affected as f64 / of as f64);
-    Some(Against::Healthy { affected, of, weight })
-}
-
-/// Effects that are seldom missing, and are.
-fn missing(
-    suspect: &Suspect,
-    facets: &[(usize, &Facet)],
-    row: &[f64],
-    causes: &Causes,
-    now_ms: i64,
-) -> Vec<Against> {
-    let mut found = Vec::new();
-    let mut numbers: Vec<u16> = Vec::new();
-    for edge in causes.effects(suspect.class) {
-        let Some(number) = edge.expected.filter(|n| !numbers.contains(n)) else { continue };
-        numbers.push(number);
-        let entry = || causes.effects(suspect.class).iter().filter(|e| e.expected == Some(number));
-        let latest = entry().map(|e| e.lag_max_ms + causes.class(e.effect).delay_ms).max();
-        let over = suspect.onset_ms.saturating_add(latest.unwrap_or_default());
-        let seen = facets.iter().zip(row).any(|((at, facet), share)| {
-            *share >= EXPLAINS
-                && suspect.facet != Some(*at)
-                && entry().any(|e| e.effect == facet.class)
-        });
-        if !seen && now_ms > over {
-            let effects = entry().map(|e| e.effect).collect();
-            found.push(Against::Missing { effects, weight: MISSING_PENALTY * edge.weight });
-        }
-    }
-    found
+    let of_nodes = suspect.component.node.is_empty();
+    let mut together: Vec<Number> = facets
+        .iter()
+        .zip(row)
+        .filter(|((_, f), share)| {
+            **share >= EXPLAINS && f.onset_ms - suspect.onset_ms <= TOGETHER_MS
+        })
+        .map(|((_, f), _)| if of_nodes { f.place.node } else { f.place.number })
+        .collect();
+    together.sort_unstable();
+    together.dedup();
+    if together.len() >= TOGETHER { TOGETHER_BONUS } else { 0.0 }
 }
 
 impl Suspect {

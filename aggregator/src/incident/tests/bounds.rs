@@ -79,3 +79,44 @@ fn backlog_is_judged_by_its_own_time() {
     assert_eq!(w.told().len(), 2);
     assert!(w.told().iter().all(|i| first(i).0 == "gpu.ecc_uncorrected"));
 }
+
+#[test]
+fn overrun_engine_finds_back_to_what_is_open() {
+    let mut w = World::new(2);
+    let gone = w.rule("n0", on_gpu("n0", 0), "GpuXid48", Critical);
+    w.pass(5);
+    // One ended and one began, and nobody told.
+    let mut open = w.open_anomalies();
+    open.retain(|a| a.id != gone);
+    let mut new = w.open_anomalies().remove(0);
+    (new.id, new.node, new.rule) = (77, "n1".into(), "GpuXid79".into());
+    new.opened_unix_ms = w.now;
+    open.push(new);
+    w.engine.resync(&open);
+    w.pass(70);
+    let told = w.told();
+    assert_eq!(told.iter().map(|i| i.open_members).collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(first(&told[1]).0, "gpu.off_bus");
+    w.engine.resync(&open);
+    w.pass(5);
+    assert_eq!(w.told().len(), 2);
+}
+
+/// 1000 anomalies of one node's death, ranked at the end: what is measured is that the work is
+/// bounded by facets, as the number of rankings.
+#[test]
+fn thousand_anomalies_are_one_ranking_of_bounded_size() {
+    let mut w = World::new(1);
+    w.rule("n0", on_node(), "node_stale", Critical);
+    for n in 0..1000 {
+        match n % 3 {
+            0 => w.rule("n0", on_gpu("n0", n % 8), "GpuWedged", Warning),
+            1 => w.rule("n0", on_vf(n % 2, n % 4), "SriovVfReceiveDrops", Warning),
+            _ => w.unusual("n0", on_gpu("n0", n % 8), "robust_z", "gpu_power_watts"),
+        };
+    }
+    w.pass(2);
+    let incident = w.one();
+    assert_eq!(first(&incident), ("node.gone".to_owned(), "n0".to_owned()));
+    assert_eq!((incident.member_count, w.said.len()), (1001, 2));
+}

@@ -321,3 +321,52 @@ fn straggler_in_a_job_is_one_incident_with_those_who_wait_for_it() {
     let at = format!("gpu {} of n2", gpu("n2", 5));
     check(&w, &Expected { cause: "gpu.thermal", at, paged: true, members: 6 });
 }
+
+#[test]
+fn nodes_that_go_at_once_without_a_rack_are_the_way_to_them() {
+    let mut topology = FixedTopology::default();
+    for n in 0..40 {
+        let node = format!("n{n}");
+        topology.set("c", &node, facts(&node, "", "gm", ""));
+    }
+    let mut w = World::on(topology, IncidentConfig::default());
+    for n in 0..4 {
+        w.rule(&format!("n{n}"), on_node(), "node_stale", Critical);
+        w.pass(2);
+    }
+    w.pass(20);
+    let incident = w.one();
+    assert_eq!(first(&incident), ("node.network".to_owned(), "cluster c".to_owned()));
+    let against = &incident.causes[0].evidence_against[0];
+    assert_eq!(against.text, "only 4 of 40 components below it are affected");
+}
+
+#[test]
+fn two_of_eight_gpus_that_brake_are_not_the_feed_of_the_node() {
+    let mut w = World::new(1);
+    for n in [2, 5] {
+        w.rule("n0", on_gpu("n0", n), "GpuPowerBrake", Warning);
+    }
+    w.pass(30);
+    let incident = w.one();
+    assert_eq!(first(&incident).0, "gpu.power_brake");
+    let feed = incident.causes.iter().find(|c| c.class == "power.node_feed").expect("a suspect");
+    assert_eq!(feed.evidence_against[0].text, "only 2 of 8 components below it are affected");
+}
+
+#[test]
+fn effect_that_is_seldom_missing_speaks_against_its_cause_when_it_is() {
+    let mut w = World::new(1);
+    w.rule("n0", on_gpu("n0", 3), "GpuXid79", Critical);
+    w.pass(30);
+    let sure = w.one().causes[0].score;
+    assert!(w.one().causes[0].evidence_against.is_empty());
+    // The GPU should have been lost by now.
+    w.pass(300);
+    w.rule("n0", on_gpu("n0", 3), "GpuXid45", Info);
+    w.pass(20);
+    let cause = &w.one().causes[0];
+    assert_eq!(cause.class, "gpu.off_bus");
+    assert_eq!(cause.evidence_against[0].text, "expected and not seen: gpu.lost");
+    assert!(cause.score < sure + 0.5, "{} {sure}", cause.score);
+}

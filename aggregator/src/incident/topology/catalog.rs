@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use rustc_hash::{FxHashMap, FxHashSet, FxHasher};
 
-use super::facts::{Fact, TopologySource};
+use super::facts::{Fact, RACK_LABELS, TopologySource};
 use crate::catalog::{Catalog, Live};
 use crate::clock;
 use crate::nodes::Nodes;
@@ -17,7 +17,7 @@ use crate::series::{LabelPair, NodeId, Series};
 /// before must still be known, and a VF of yesterday need not be.
 const MEMORY_MS: i64 = 3_600_000;
 /// Metrics that say how things hang together.
-const INFO: [&str; 14] = [
+const INFO: [&str; 15] = [
     "gpu_info",
     "gpu_mig_info",
     "gpu_nvlink_info",
@@ -32,6 +32,7 @@ const INFO: [&str; 14] = [
     "ptp_grandmaster_info",
     "ptp_port_info",
     "ptp_phc_info",
+    "ptp_dpll_pin_info",
 ];
 /// Series that one question about what nodes share looks at.
 const MAX_SHARED: usize = 50_000;
@@ -50,12 +51,20 @@ impl CatalogTopology {
 
     fn layouts(&self, cluster: &str, node: &str) -> Vec<Arc<Live>> {
         let Some(id) = self.nodes.find(cluster, node) else { return Vec::new() };
-        let mut all = self.catalog.layouts_of(id);
-        let newest = all.last().map(|l| l.layout.id);
+        let all = self.catalog.layouts_of(id);
         let since = clock::now_ms() - MEMORY_MS;
-        // After a start nothing has come yet: what is newest then is what there is.
-        all.retain(|l| l.head.lock().arrived_ms() > since || Some(l.layout.id) == newest);
-        all
+        let fresh: Vec<bool> = all.iter().map(|l| l.head.lock().arrived_ms() > since).collect();
+        // After a start nothing may have come of a collector yet: its newest is what there is.
+        let mut speaks = FxHashSet::default();
+        for (live, _) in all.iter().zip(&fresh).filter(|(_, fresh)| **fresh) {
+            speaks.insert(live.layout.collector.as_str());
+        }
+        let mut keep = fresh.clone();
+        for (at, live) in all.iter().enumerate().rev() {
+            keep[at] |= speaks.insert(live.layout.collector.as_str());
+        }
+        let kept = all.iter().zip(&keep).filter(|(_, keep)| **keep);
+        kept.map(|(live, _)| Arc::clone(live)).collect()
     }
 }
 
@@ -110,8 +119,7 @@ impl TopologySource for CatalogTopology {
 }
 
 fn says_rack(series: &Series) -> bool {
-    &*series.entity_type == "node"
-        && (series.label("rack").is_some() || series.label("pdu").is_some())
+    &*series.entity_type == "node" && RACK_LABELS.iter().any(|l| series.label(l).is_some())
 }
 
 fn fact(series: &Series, is_info: bool) -> Fact {

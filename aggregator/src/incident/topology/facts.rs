@@ -98,7 +98,7 @@ pub(super) fn shares(fact: &Fact, kind: &str, name: &str) -> bool {
 }
 
 /// Labels by which a node says what it shares power and air with.
-const RACK_LABELS: [&str; 3] = ["rack", "pdu", "topology_kubernetes_io_rack"];
+pub(super) const RACK_LABELS: [&str; 3] = ["rack", "pdu", "topology_kubernetes_io_rack"];
 
 pub(super) fn racks(fact: &Fact) -> impl Iterator<Item = String> {
     let of_node = fact.entity_type == "node";

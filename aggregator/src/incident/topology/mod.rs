@@ -116,8 +116,13 @@ impl Place {
         add(meet(&self.racks, &other.racks), Relation::RACK);
         if self.node == other.node && self.node != 0 {
             add(true, Relation::NODE);
-            add(self.lineage.binary_search(&other.number).is_ok(), Relation::LINEAGE);
-            add(self.near.binary_search(&other.number).is_ok(), Relation::DEVICE);
+            // Either may be of a time when less was known.
+            let in_one = |of_self: &[Number], of_other: &[Number]| {
+                of_self.binary_search(&other.number).is_ok()
+                    || of_other.binary_search(&self.number).is_ok()
+            };
+            add(in_one(&self.lineage, &other.lineage), Relation::LINEAGE);
+            add(in_one(&self.near, &other.near), Relation::DEVICE);
         }
         relation
     }
@@ -187,11 +192,11 @@ impl Topology {
         graph.place(&mut self.names, &key, entity_type, labels)
     }
 
-    /// Where a component is that was stored by its kind and name.
-    pub fn place_of(&mut self, component: &v1::Component) -> Arc<Place> {
-        let key = self.refresh(&component.cluster, &component.node);
+    /// Where a component is, that is known by its kind and name.
+    pub fn place_of(&mut self, cluster: &str, node: &str, kind: &str, name: &str) -> Arc<Place> {
+        let key = self.refresh(cluster, node);
         let graph = &mut self.nodes.get_mut(&key).expect("just made").graph;
-        graph.place_named(&mut self.names, &key, &component.kind, &component.name)
+        graph.place_named(&mut self.names, &key, kind, name)
     }
 
     /// The containers that have devices of a node.

@@ -8,7 +8,7 @@ use sextant_proto::v1;
 use super::SqliteStore;
 use super::read::{decode, last_id};
 use super::write::{Fault, integer};
-use crate::storage::incidents::{MAX_HISTORY, MAX_WINDOWS, check, end_ms, nodes_of};
+use crate::storage::incidents::{MAX_HISTORY, check, end_ms, nodes_of};
 use crate::storage::{IncidentInventory, IncidentQuery, StoreError};
 
 /// Rows deleted in one transaction.
@@ -136,11 +136,6 @@ impl SqliteStore {
             };
             find().map_err(self.failed("read"))
         })
-    }
-
-    pub(super) fn find_maintenance(&self) -> Result<Vec<v1::Maintenance>, StoreError> {
-        let sql = format!("SELECT data FROM maintenance ORDER BY id DESC LIMIT {MAX_WINDOWS}");
-        self.read(|connection| messages(connection, &sql).map_err(self.failed("read")))
     }
 
     /// Deletes what ended before this.

@@ -207,10 +207,6 @@ impl Store for SqliteStore {
         self.one_incident(id)
     }
 
-    fn maintenance(&self) -> Result<Vec<v1::Maintenance>, StoreError> {
-        self.find_maintenance()
-    }
-
     fn size(&self) -> Result<StoreSize, StoreError> {
         let failed = io_error(&self.directory, "list");
         let mut bytes = 0;

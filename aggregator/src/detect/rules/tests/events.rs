@@ -192,6 +192,7 @@ fn flood_of_entities_is_bounded() {
         rules.observe_event(&node(), &event(&number.to_string()), &mut edges);
     }
     assert_eq!(edges.len(), 1000);
+    assert_eq!((rules.overlooked(), rules.overlooked()), (4000, 0), "counted, and told once");
     assert!(edges.iter().all(|e| matches!(e, Edge::Fire(_))));
     edges.clear();
     rules.forget(node().id);

@@ -4,34 +4,30 @@
 //! engine then compares itself with the open episodes. What the engine says goes to the store,
 //! to subscribers, and into the view that questions are answered from.
 
+mod runner;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TryRecvError, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use parking_lot::RwLock;
-use sextant_proto::v1::{self, IncidentState};
+use sextant_proto::v1;
 use tokio::sync::oneshot;
-use tracing::{info, warn};
 
-use super::{AnomalyChange, IncidentChange, IncidentConfig, IncidentEngine, TopologySource};
-use super::{ChangeKind, maintenance};
+use self::runner::Runner;
+use super::{IncidentConfig, IncidentEngine, TopologySource, maintenance};
 use crate::clock;
 use crate::episode::Episodes;
-use crate::hub::{Hub, Notice};
+use crate::hub::Hub;
 use crate::stats::Stats;
-use crate::storage::{Change, IncidentInventory};
-use crate::writer::{Write, WriterHandle};
+use crate::storage::IncidentInventory;
+use crate::writer::WriterHandle;
 
 /// What waits for the engine. Full: it is counted, and the engine compares itself with the
 /// episodes when it has caught up.
 const QUEUE: usize = 16_384;
-/// How often the engine looks at the clock.
-const TICK: Duration = Duration::from_millis(250);
-/// What is taken between two looks at the clock.
-const BATCH: usize = 4096;
 /// Windows that ended stay listed for so long.
 const ENDED_MEMORY_MS: i64 = 30 * 86_400_000;
 
@@ -51,9 +47,21 @@ pub enum IncidentError {
 enum Message {
     Anomaly(Arc<v1::Anomaly>),
     Event(Arc<v1::StoredEvent>),
-    Acknowledge { id: u64, by: String, note: String, reply: oneshot::Sender<Result<v1::Incident, IncidentError>> },
-    Maintain { window: v1::Maintenance, reply: oneshot::Sender<Result<v1::Maintenance, IncidentError>> },
-    EndMaintenance { id: u64, by: String, reply: oneshot::Sender<Result<v1::Maintenance, IncidentError>> },
+    Acknowledge {
+        id: u64,
+        by: String,
+        note: String,
+        reply: oneshot::Sender<Result<v1::Incident, IncidentError>>,
+    },
+    Maintain {
+        window: v1::Maintenance,
+        reply: oneshot::Sender<Result<v1::Maintenance, IncidentError>>,
+    },
+    EndMaintenance {
+        id: u64,
+        by: String,
+        reply: oneshot::Sender<Result<v1::Maintenance, IncidentError>>,
+    },
     Stop,
 }
 
@@ -149,7 +157,9 @@ impl IncidentHandle {
     ) -> Result<v1::Incident, IncidentError> {
         const MAX_NOTE: usize = 4096;
         if note.len() > MAX_NOTE {
-            return Err(IncidentError::Invalid(format!("the note is longer than {MAX_NOTE} bytes")));
+            return Err(IncidentError::Invalid(format!(
+                "the note is longer than {MAX_NOTE} bytes"
+            )));
         }
         self.ask(|reply| Message::Acknowledge { id, by, note, reply }).await
     }
@@ -158,7 +168,10 @@ impl IncidentHandle {
     ///
     /// # Errors
     /// [`IncidentError`]: it is wrong, or the engine is gone or busy.
-    pub async fn maintain(&self, window: v1::Maintenance) -> Result<v1::Maintenance, IncidentError> {
+    pub async fn maintain(
+        &self,
+        window: v1::Maintenance,
+    ) -> Result<v1::Maintenance, IncidentError> {
         maintenance::check(&window).map_err(IncidentError::Invalid)?;
         self.ask(|reply| Message::Maintain { window, reply }).await
     }
@@ -229,8 +242,9 @@ impl IncidentService {
         parts: Parts,
     ) -> Option<JoinHandle<()>> {
         let view = &self.handle.view;
-        let windows = inventory.maintenance.iter().map(|w| (w.id, w.clone()));
-        view.maintenance.write().extend(windows);
+        let since = clock::now_ms() - ENDED_MEMORY_MS;
+        let windows = inventory.maintenance.iter().filter(|w| maintenance::end_ms(w) > since);
+        view.maintenance.write().extend(windows.map(|w| (w.id, w.clone())));
         view.open.write().extend(inventory.open.iter().map(|i| (i.id, i.clone())));
         if !self.enabled {
             return None;
@@ -266,145 +280,34 @@ pub struct Parts {
     pub writer: WriterHandle,
 }
 
-struct Runner {
-    engine: IncidentEngine,
-    view: Arc<View>,
-    lost: Arc<AtomicBool>,
-    last_window: u64,
-    parts: Parts,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Runner {
-    fn run(mut self, queue: &Receiver<Message>) {
-        let mut looked = Instant::now();
-        loop {
-            let mut stop = false;
-            match queue.recv_timeout(TICK) {
-                Ok(message) => stop = self.take(message),
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => stop = true,
-            }
-            let mut drained = false;
-            for _ in 0..BATCH {
-                match queue.try_recv() {
-                    Ok(message) => stop |= self.take(message),
-                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => {
-                        drained = true;
-                        break;
-                    }
-                }
-            }
-            if drained && self.lost.swap(false, Ordering::AcqRel) {
-                warn!("the incident engine was overrun, it compares itself with what is open");
-                self.engine.resync(&self.parts.episodes.open());
-            }
-            if stop || looked.elapsed() >= TICK {
-                looked = Instant::now();
-                self.elapse();
-            }
-            if stop {
-                return;
-            }
+    #[test]
+    fn full_queue_is_counted_and_waits_for_nobody() {
+        let stats = Arc::new(Stats::default());
+        let (feed, service) = IncidentService::new(&IncidentConfig::default(), &stats);
+        let anomaly = Arc::new(v1::Anomaly::default());
+        for _ in 0..QUEUE + 3 {
+            feed.anomaly(&anomaly);
         }
+        assert_eq!(stats.incident_drops.get(), 3);
+        assert!(feed.lost.load(Ordering::Acquire));
+        drop(service);
     }
 
-    /// Whether it is to stop.
-    fn take(&mut self, message: Message) -> bool {
-        match message {
-            Message::Anomaly(anomaly) => {
-                let closed = anomaly.closed_unix_ms != 0;
-                let change = if closed { AnomalyChange::Closed } else { AnomalyChange::Opened };
-                self.engine.anomaly(&anomaly, change);
-            }
-            Message::Event(event) => self.engine.event(&event),
-            Message::Acknowledge { id, by, note, reply } => {
-                self.elapse();
-                let done = self.engine.acknowledge(id, &by, &note);
-                let done = done.ok_or(IncidentError::NotFound { what: "open incident", id });
-                self.elapse();
-                // Whoever asked may have gone.
-                drop(reply.send(done));
-            }
-            Message::Maintain { mut window, reply } => {
-                self.last_window += 1;
-                window.id = self.last_window;
-                window.created_unix_ms = clock::now_ms();
-                let done = self.put(window);
-                drop(reply.send(done));
-            }
-            Message::EndMaintenance { id, by, reply } => drop(reply.send(self.end(id, by))),
-            Message::Stop => return true,
-        }
-        false
-    }
-
-    fn end(&mut self, id: u64, by: String) -> Result<v1::Maintenance, IncidentError> {
-        let known = self.view.maintenance.read().get(&id).cloned();
-        let now = clock::now_ms();
-        let running = known.filter(|w| maintenance::end_ms(w) > now);
-        let mut window =
-            running.ok_or(IncidentError::NotFound { what: "running maintenance", id })?;
-        window.ended_unix_ms = now.max(1);
-        window.ended_by = by;
-        self.put(window)
-    }
-
-    fn put(&mut self, window: v1::Maintenance) -> Result<v1::Maintenance, IncidentError> {
-        let now = clock::now_ms();
-        let mut windows = self.view.maintenance.write();
-        windows.retain(|_, w| maintenance::end_ms(w) > now - ENDED_MEMORY_MS);
-        if windows.len() >= maintenance::MAX_WINDOWS && !windows.contains_key(&window.id) {
-            let text = format!("there are {} maintenance windows already", windows.len());
-            return Err(IncidentError::Invalid(text));
-        }
-        windows.insert(window.id, window.clone());
-        drop(windows);
-        self.engine.maintain(window.clone());
-        let changes = vec![Change::Maintenance(window.clone())];
-        self.parts.writer.send(Write::Changes { changes, spool: None });
-        self.elapse();
-        Ok(window)
-    }
-
-    fn elapse(&mut self) {
-        let changes = self.engine.elapse(clock::now_ms());
-        let stats = self.engine.stats();
-        let own = &self.parts.stats;
-        own.incidents_open.set(stats.open);
-        own.incidents_unassigned.set(usize::try_from(stats.dropped_anomalies).unwrap_or(usize::MAX));
-        if changes.is_empty() {
-            return;
-        }
-        let mut stored = Vec::with_capacity(changes.len());
-        for change in changes {
-            self.tell(&change);
-            let IncidentChange { kind, time_ms, text, by, incident } = change;
-            let kind = kind.name().to_owned();
-            let entry = v1::IncidentEntry { time_unix_ms: time_ms, kind, by, text };
-            stored.push(Change::Incident { incident: Box::new(incident), entry });
-        }
-        self.parts.writer.send(Write::Changes { changes: stored, spool: None });
-    }
-
-    fn tell(&self, change: &IncidentChange) {
-        let incident = &change.incident;
-        let mut open = self.view.open.write();
-        if incident.state() == IncidentState::Open {
-            open.insert(incident.id, incident.clone());
-        } else {
-            open.remove(&incident.id);
-        }
-        drop(open);
-        let own = &self.parts.stats;
-        match change.kind {
-            ChangeKind::Opened => {
-                own.incidents_opened.add(1);
-                info!(id = incident.id, title = incident.title, paged = incident.paged, "incident opened");
-            }
-            ChangeKind::Paged => own.incidents_paged.add(1),
-            ChangeKind::Closed => info!(id = incident.id, "incident closed"),
-            _ => {}
-        }
-        self.parts.hub.tell(Notice::Incident(Arc::new(incident.clone())));
+    #[test]
+    fn switched_off_takes_nothing_and_says_so() {
+        let config = IncidentConfig { enabled: false, ..IncidentConfig::default() };
+        let stats = Arc::new(Stats::default());
+        let (feed, service) = IncidentService::new(&config, &stats);
+        feed.anomaly(&Arc::new(v1::Anomaly::default()));
+        assert_eq!(stats.incident_drops.get(), 0);
+        let handle = service.handle();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let said = runtime.block_on(handle.acknowledge(1, String::new(), String::new()));
+        assert_eq!(said, Err(IncidentError::Off));
+        assert!(handle.open().is_empty());
     }
 }
