@@ -278,6 +278,17 @@ fn change_of_the_way_or_the_grandmaster_is_told() {
 }
 
 #[test]
+fn grandmasters_that_take_turns_are_more_than_a_change() {
+    let mut sim = hardware(On::Instance);
+    sim.run(60);
+    let mut turn = || sim.happen("ptp.grandmaster_changed", "", "it is another");
+    assert_eq!(turn(), ["+PtpGrandmasterChanged"]);
+    assert!(turn().is_empty());
+    assert_eq!(turn(), ["+PtpGrandmasterFlapping"]);
+    assert_eq!(sim.run(900), ["-PtpGrandmasterChanged", "-PtpGrandmasterFlapping"]);
+}
+
+#[test]
 fn software_time_stamps_are_never_more_than_a_warning() {
     let faults = [
         ("ptp_instance_up{reason=dead}", 0.0),
