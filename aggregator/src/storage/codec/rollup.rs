@@ -27,6 +27,13 @@ impl RollupColumn {
         [&mut self.last, &mut self.count, &mut self.min, &mut self.max, &mut self.sum]
     }
 
+    /// Adds the steps of another, which come later.
+    pub fn extend(&mut self, later: &Self) {
+        for (own, more) in self.planes_mut().into_iter().zip(later.planes()) {
+            own.extend_from_slice(more);
+        }
+    }
+
     fn push(&mut self, step: Step) {
         self.min.push(step.min);
         self.max.push(step.max);

@@ -125,6 +125,10 @@ impl SqliteStore {
             };
             let part = Part { store: self, connection: &connection, id: *id, query };
             let mut goes_on = true;
+            // The file is locked once, not for each of its rows.
+            let begun = connection.unchecked_transaction();
+            let begun =
+                begun.map_err(sql_error(&id.path(&self.directory), "read", id.kind.format()))?;
             for (number, wanted) in query.wanted.iter().enumerate() {
                 let mut each = |segment: &Segment| each(number, segment);
                 goes_on = part.read(&pinned, entry, used, wanted, &mut segment, &mut each)?;
@@ -132,6 +136,7 @@ impl SqliteStore {
                     break;
                 }
             }
+            drop(begun);
             self.file_readers.put(key, connection);
             if !goes_on {
                 break;
@@ -197,8 +202,10 @@ impl Part<'_> {
         segment: &mut Segment,
         each: &mut dyn FnMut(&Segment) -> bool,
     ) -> Result<bool, StoreError> {
-        let path = self.id.path(&self.store.directory);
-        let failed = sql_error(&path, "read", self.id.kind.format());
+        let failed = |error| {
+            let path = self.id.path(&self.store.directory);
+            sql_error(&path, "read", self.id.kind.format())(error)
+        };
         let (start, end) = (self.query.start_ms, self.query.end_ms);
         let earliest = start.saturating_sub(entry.summary.span_ms);
         let layout = wanted.layout;

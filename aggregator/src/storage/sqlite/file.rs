@@ -16,12 +16,14 @@ use crate::storage::StoreError;
 
 /// How long a connection waits for another's lock. Only short ones are ever held.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-/// Pages in the write-ahead log that start a checkpoint: 16 MiB of the main database.
-const CHECKPOINT_PAGES: u32 = 4096;
+/// Bytes of the write-ahead log that start a checkpoint.
+const CHECKPOINT_BYTES: u32 = 16 << 20;
 /// What the write-ahead log is cut back to after it grew beyond.
-const WAL_LIMIT_BYTES: u32 = 64 << 20;
-/// Bytes of a file that a reader maps rather than copies. Files are never cut while they have a
-/// name: one that shrinks is written anew beside it.
+const WAL_LIMIT_BYTES: u32 = 16 << 20;
+/// `auto_vacuum`: pages that are free can be given back, a few at a time.
+const INCREMENTAL: u32 = 2;
+/// Bytes of a file that a reader maps rather than copies: of those that are never cut while they
+/// have a name, but written anew beside it.
 const MAPPED_BYTES: i64 = 2 << 30;
 /// Prepared statements kept by a connection.
 const STATEMENTS: usize = 64;
@@ -74,6 +76,9 @@ pub(super) fn create(path: &Path, format: &Format) -> Result<(), StoreError> {
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(&draft, flags).map_err(&failed)?;
     connection.pragma_update(None, "page_size", format.page_bytes).map_err(&failed)?;
+    if format.shrinks {
+        connection.pragma_update(None, "auto_vacuum", INCREMENTAL).map_err(&failed)?;
+    }
     write_ahead(&connection).map_err(&failed)?;
     migrate(&mut connection, &draft, 0, format)?;
     connection.close().map_err(|(_, source)| failed(source))?;
@@ -108,7 +113,7 @@ pub(super) fn open_writer(path: &Path, format: &Format) -> Result<Connection, St
         return Err(corrupt(path, "it was not made by Sextant", format));
     }
     connection.set_db_config(keep_log, false).map_err(&failed)?;
-    configure(&connection).map_err(&failed)?;
+    configure(&connection, format).map_err(&failed)?;
     migrate(&mut connection, path, found, format)?;
     Ok(connection)
 }
@@ -118,21 +123,29 @@ pub(super) fn open_reader(path: &Path, format: &Format) -> Result<Connection, St
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let open = || {
         let connection = Connection::open_with_flags(path, flags)?;
-        connection.busy_timeout(BUSY_TIMEOUT)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        connection.pragma_update(None, "mmap_size", MAPPED_BYTES)?;
+        prepare_for_use(&connection)?;
+        if !format.shrinks {
+            connection.pragma_update(None, "mmap_size", MAPPED_BYTES)?;
+        }
         Ok(connection)
     };
     open().map_err(sql_error(path, "open", format))
 }
 
-fn configure(connection: &Connection) -> rusqlite::Result<()> {
+fn prepare_for_use(connection: &Connection) -> rusqlite::Result<()> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.set_prepared_statement_cache_capacity(STATEMENTS);
+    // Otherwise every other value that is bound to a statement has it planned anew, which costs
+    // more than what most of ours do.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
+}
+
+fn configure(connection: &Connection, format: &Format) -> rusqlite::Result<()> {
+    prepare_for_use(connection)?;
     write_ahead(connection)?;
     connection.pragma_update(None, "foreign_keys", true)?;
     connection.pragma_update(None, "cell_size_check", true)?;
-    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_BYTES / format.page_bytes)?;
     connection.pragma_update(None, "journal_size_limit", WAL_LIMIT_BYTES)
 }
 

@@ -14,6 +14,8 @@ use crate::storage::StoreError;
 pub(super) struct Format {
     pub(super) migrations: &'static [&'static str],
     pub(super) page_bytes: u32,
+    /// Whether it gives free pages back; others are written anew when their day is over.
+    pub(super) shrinks: bool,
     /// What to do when it is damaged.
     pub(super) remedy: &'static str,
 }
@@ -26,6 +28,7 @@ pub(super) const MAIN: Format = Format {
         include_str!("main_2.sql"),
     ],
     page_bytes: 4096,
+    shrinks: true,
     remedy: "restore the data directory from a backup, or move the whole directory away to start empty",
 };
 
@@ -33,6 +36,7 @@ pub(super) const MAIN: Format = Format {
 pub(super) const DAY: Format = Format {
     migrations: &[include_str!("day.sql"), include_str!("day_2.sql")],
     page_bytes: 16_384,
+    shrinks: false,
     remedy: "restore the data directory from a backup, or move this file away to go on without its day",
 };
 
@@ -40,6 +44,7 @@ pub(super) const DAY: Format = Format {
 pub(super) const ROLLUPS: Format = Format {
     migrations: &[include_str!("rollups.sql")],
     page_bytes: 4096,
+    shrinks: false,
     remedy: "restore the data directory from a backup, or move this file away to go on without its rollups",
 };
 

@@ -55,7 +55,8 @@ impl SqliteStore {
             // Retention was faster.
             let Some((key, connection)) = reader else { return Ok(done) };
             let part = born * MAX_PARTS + number;
-            let merged = merge(&connection, job, &mut |row| {
+            let limits = compactor.limits;
+            let merged = merge(&connection, job, limits, &mut |row| {
                 let file = row.kind.of_day(job.file.day);
                 batch.bytes += row.data.len();
                 if row.kind == Kind::Blocks {
@@ -173,6 +174,7 @@ impl SqliteStore {
         let mut writer = self.writer.lock();
         writer.files.unmerged.insert(file);
         batch.written.insert(file);
+        compactor.logs.insert(file);
         let connection = writer.files.get(&self.directory, file)?;
         let change = || {
             let behavior = TransactionBehavior::Immediate;

@@ -1,5 +1,9 @@
-//! One job: its rows become rows of the same samples, longer and of fewer columns each, and
-//! rollups of them. What is in memory at a time is a few columns.
+//! One job: its rows become rows of the same samples, longer ones, and rollups of them.
+//!
+//! A row has all columns of the layout where that fits: columns are coded by what other columns
+//! of their row do. What is in memory at a time is one row, uncoded, and the rollups so far.
+
+use std::ops::Range;
 
 use rusqlite::{Connection, MAIN_DB};
 use sextant_proto::frame::{ABSENT, is_absent};
@@ -10,10 +14,25 @@ use super::plan::{Job, Source};
 use crate::storage::codec::{
     Effort, RollupColumn, bucket_ticks, coarsen, encode_block, encode_rollup, rollup,
 };
-use crate::storage::{Resolution, StoreError};
+use crate::storage::{PLANES, Resolution, StoreError};
 
-/// Samples of one row: few holes in its pages, and one column is found after few of them.
-const ROW_SAMPLES: usize = 512 << 10;
+/// How large a row may be.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::storage::sqlite) struct Limits {
+    /// Ticks of one row: a day of them 10 s apart. More would make columns no smaller.
+    pub(in crate::storage::sqlite) ticks: usize,
+    /// Samples of one row, 32 MiB: layouts of more columns than fit are cut by columns.
+    pub(in crate::storage::sqlite) samples: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { ticks: 9000, samples: 4 << 20 }
+    }
+}
+
+/// Values of rollups that wait to be written, 32 MiB.
+const ROLLUP_VALUES: usize = 4 << 20;
 
 /// A row to be written.
 #[derive(Debug)]
@@ -42,7 +61,7 @@ impl From<StoreError> for MergeError {
     }
 }
 
-/// Rows with the same ticks, by their first column.
+/// Rows of a part with the same ticks, by their first column.
 struct Piece {
     rows: Vec<Source>,
     /// Where each of its ticks is among those of the job.
@@ -60,16 +79,18 @@ fn open<'a>(connection: &'a Connection, source: &Source) -> Result<BlockReader<'
 pub(super) fn merge(
     connection: &Connection,
     job: &Job,
+    limits: Limits,
     sink: &mut dyn FnMut(Row) -> Result<(), StoreError>,
 ) -> Result<(u64, u64), MergeError> {
     let mut pieces: Vec<Piece> = Vec::new();
-    let mut part = 0;
+    let mut last = (0, 0);
     for source in &job.sources {
+        let this = (source.part, source.first_ms);
         match pieces.last_mut() {
-            Some(piece) if source.part != 0 && source.part == part => piece.rows.push(*source),
+            Some(piece) if source.part != 0 && this == last => piece.rows.push(*source),
             _ => pieces.push(Piece { rows: vec![*source], places: Vec::new() }),
         }
-        part = source.part;
+        last = this;
     }
     // Later ones overwrite.
     pieces.sort_by_key(|piece| piece.rows[0].order);
@@ -102,31 +123,60 @@ pub(super) fn merge(
     if ticks.is_empty() || columns == 0 {
         return Ok((0, bytes));
     }
-    let mut writer = Writer::new(&ticks, sink);
-    let width = (ROW_SAMPLES / ticks.len()).max(1);
-    let mut group = vec![vec![ABSENT; ticks.len()]; width.min(columns)];
+    let mut writer = Writer::new(&ticks, columns, sink);
     let mut values = Vec::new();
-    for first in (0..columns).step_by(width) {
-        let end = (first + width).min(columns);
-        group.truncate(end - first);
-        group.iter_mut().for_each(|column| column.fill(ABSENT));
-        for piece in &pieces {
-            gather(connection, piece, first, &mut group, &mut values)?;
+    for slice in slices(&ticks, limits.ticks) {
+        let width = (limits.samples / slice.len()).clamp(1, columns);
+        let mut group = vec![vec![ABSENT; slice.len()]; width];
+        for first in (0..columns).step_by(width) {
+            let end = (first + width).min(columns);
+            group.truncate(end - first);
+            group.iter_mut().for_each(|column| column.fill(ABSENT));
+            for piece in &pieces {
+                gather(connection, piece, &slice, first, &mut group, &mut values)?;
+            }
+            writer.columns(&ticks[slice.clone()], first, &group)?;
         }
-        writer.columns(first, &group)?;
     }
-    writer.finish(columns)?;
+    writer.finish()?;
     Ok((ticks.len() as u64 * columns as u64, bytes))
+}
+
+/// The ticks of each row, cut at full hours where there is one, so that no step is cut.
+fn slices(ticks: &[i64], most: usize) -> Vec<Range<usize>> {
+    let hour = |tick: i64| tick.saturating_sub(1).div_euclid(Resolution::Hours.step_ms());
+    let mut slices = Vec::new();
+    let mut start = 0;
+    while start < ticks.len() {
+        let mut end = ticks.len();
+        if end - start > most {
+            end = start + most;
+            let next = hour(ticks[end]);
+            let full = start + ticks[start..end].partition_point(|&tick| hour(tick) < next);
+            if full > start {
+                end = full;
+            }
+        }
+        slices.push(start..end);
+        start = end;
+    }
+    slices
 }
 
 /// Puts a piece's part of some columns where it belongs.
 fn gather(
     connection: &Connection,
     piece: &Piece,
+    slice: &Range<usize>,
     first: usize,
     group: &mut [Vec<f64>],
     values: &mut Vec<f64>,
 ) -> Result<(), MergeError> {
+    let at = |place: usize| piece.places.partition_point(|&other| (other as usize) < place);
+    let own = at(slice.start)..at(slice.end);
+    if own.is_empty() {
+        return Ok(());
+    }
     for source in &piece.rows {
         let start = source.first_column as usize;
         if start >= first + group.len()
@@ -144,8 +194,8 @@ fn gather(
             if values.len() != piece.places.len() {
                 return Err(MergeError::Contradiction("rows of one part differ".into()));
             }
-            for (&place, &value) in piece.places.iter().zip(&*values) {
-                let slot = &mut out[place as usize];
+            for (&place, &value) in piece.places[own.clone()].iter().zip(&values[own.clone()]) {
+                let slot = &mut out[place as usize - slice.start];
                 if !is_absent(value) || is_absent(*slot) {
                     *slot = value;
                 }
@@ -157,19 +207,20 @@ fn gather(
 
 /// Encodes columns and their rollups.
 struct Writer<'a> {
-    ticks: &'a [i64],
     sink: &'a mut dyn FnMut(Row) -> Result<(), StoreError>,
-    /// A step has what came after its start, up to its end: so that the value at a full minute
-    /// is that of the minute which it ends.
-    shifted: Vec<i64>,
     minutes: Rollups,
     hours: Rollups,
 }
 
+/// Rollups that wait for more. Those of all slices go into one row where that fits; otherwise
+/// each slice has rows of some columns.
 struct Rollups {
     kind: Kind,
     step_ms: i64,
+    fits: bool,
     steps: Vec<i64>,
+    /// Where those of the slice under way begin.
+    from: usize,
     /// Of the samples.
     first_ms: i64,
     last_ms: i64,
@@ -178,14 +229,66 @@ struct Rollups {
 }
 
 impl Rollups {
-    fn new(kind: Kind, resolution: Resolution, ticks: &[i64], shifted: &[i64]) -> Self {
+    /// For a job with these ticks and so many columns.
+    fn new(kind: Kind, resolution: Resolution, ticks: &[i64], columns: usize) -> Self {
         let step_ms = resolution.step_ms();
-        let steps = bucket_ticks(shifted, step_ms);
-        let end = |tick: Option<&i64>| tick.copied().unwrap_or_default();
-        let (first_ms, last_ms) = (end(ticks.first()), end(ticks.last()));
-        Self { kind, step_ms, steps, first_ms, last_ms, first_column: 0, columns: Vec::new() }
+        let values = bucket_ticks(ticks, step_ms).len() * columns * PLANES;
+        Self {
+            kind,
+            step_ms,
+            fits: values <= ROLLUP_VALUES,
+            steps: Vec::new(),
+            from: 0,
+            first_ms: 0,
+            last_ms: 0,
+            first_column: 0,
+            columns: Vec::new(),
+        }
     }
 
+    /// Begins a slice; what does not go into one row with it is written.
+    fn begin(
+        &mut self,
+        ticks: &[i64],
+        shifted: &[i64],
+        sink: &mut dyn FnMut(Row) -> Result<(), StoreError>,
+    ) -> Result<(), MergeError> {
+        let next = bucket_ticks(shifted, self.step_ms);
+        let is_cut = self.steps.last() >= next.first();
+        if !self.fits || is_cut {
+            self.flush(sink)?;
+            self.steps.clear();
+            self.first_column = 0;
+        }
+        let end = |tick: Option<&i64>| tick.copied().unwrap_or_default();
+        if self.steps.is_empty() {
+            self.first_ms = end(ticks.first());
+        }
+        self.last_ms = end(ticks.last());
+        self.from = self.steps.len();
+        self.steps.extend(next);
+        Ok(())
+    }
+
+    /// The next column of the slice.
+    fn column(
+        &mut self,
+        index: usize,
+        rolled: &RollupColumn,
+        sink: &mut dyn FnMut(Row) -> Result<(), StoreError>,
+    ) -> Result<(), MergeError> {
+        let at = index - self.first_column;
+        if self.columns.len() <= at {
+            self.columns.resize_with(at + 1, RollupColumn::default);
+        }
+        self.columns[at].extend(rolled);
+        if !self.fits && self.columns.len() * self.steps.len() * PLANES >= ROLLUP_VALUES {
+            self.flush(sink)?;
+        }
+        Ok(())
+    }
+
+    /// Writes the columns that wait.
     fn flush(
         &mut self,
         sink: &mut dyn FnMut(Row) -> Result<(), StoreError>,
@@ -211,44 +314,54 @@ impl Rollups {
 }
 
 impl<'a> Writer<'a> {
-    fn new(ticks: &'a [i64], sink: &'a mut dyn FnMut(Row) -> Result<(), StoreError>) -> Self {
-        let shifted: Vec<i64> = ticks.iter().map(|tick| tick.saturating_sub(1)).collect();
-        let minutes = Rollups::new(Kind::Minutes, Resolution::Minutes, ticks, &shifted);
-        let hours = Rollups::new(Kind::Hours, Resolution::Hours, ticks, &shifted);
-        Self { ticks, sink, shifted, minutes, hours }
+    fn new(
+        ticks: &[i64],
+        columns: usize,
+        sink: &'a mut dyn FnMut(Row) -> Result<(), StoreError>,
+    ) -> Self {
+        let minutes = Rollups::new(Kind::Minutes, Resolution::Minutes, ticks, columns);
+        let hours = Rollups::new(Kind::Hours, Resolution::Hours, ticks, columns);
+        Self { sink, minutes, hours }
     }
 
-    fn columns(&mut self, first: usize, columns: &[Vec<f64>]) -> Result<(), MergeError> {
-        let data = encode_block(self.ticks, columns, Effort::Cold)
+    fn columns(
+        &mut self,
+        ticks: &[i64],
+        first: usize,
+        columns: &[Vec<f64>],
+    ) -> Result<(), MergeError> {
+        // A step has what came after its start, up to its end: so that the value at a full
+        // minute is that of the minute which it ends.
+        let shifted: Vec<i64> = ticks.iter().map(|tick| tick.saturating_sub(1)).collect();
+        if first == 0 {
+            for rollups in [&mut self.minutes, &mut self.hours] {
+                rollups.begin(ticks, &shifted, &mut *self.sink)?;
+            }
+        }
+        let data = encode_block(ticks, columns, Effort::Cold)
             .map_err(|error| MergeError::Contradiction(error.to_string()))?;
         (self.sink)(Row {
             kind: Kind::Blocks,
             first_column: number(first),
             columns: number(columns.len()),
-            first_ms: self.ticks.first().copied().unwrap_or_default(),
-            last_ms: self.ticks.last().copied().unwrap_or_default(),
-            ticks: i64::from(number(self.ticks.len())),
+            first_ms: ticks.first().copied().unwrap_or_default(),
+            last_ms: ticks.last().copied().unwrap_or_default(),
+            ticks: i64::from(number(ticks.len())),
             data,
         })?;
-        for column in columns {
-            let minutes = rollup(&self.shifted, column, self.minutes.step_ms);
-            self.hours.columns.push(coarsen(&self.minutes.steps, &minutes, self.hours.step_ms));
-            self.minutes.columns.push(minutes);
-            for rollups in [&mut self.minutes, &mut self.hours] {
-                let values = rollups.columns.len() * rollups.steps.len();
-                if values * crate::storage::PLANES >= ROW_SAMPLES {
-                    rollups.flush(&mut *self.sink)?;
-                }
-            }
+        for (index, column) in (first..).zip(columns) {
+            let minutes = rollup(&shifted, column, self.minutes.step_ms);
+            let steps = &self.minutes.steps[self.minutes.from..];
+            let hours = coarsen(steps, &minutes, self.hours.step_ms);
+            self.minutes.column(index, &minutes, &mut *self.sink)?;
+            self.hours.column(index, &hours, &mut *self.sink)?;
         }
         Ok(())
     }
 
-    fn finish(&mut self, columns: usize) -> Result<(), MergeError> {
+    fn finish(&mut self) -> Result<(), MergeError> {
         self.minutes.flush(&mut *self.sink)?;
-        self.hours.flush(&mut *self.sink)?;
-        debug_assert_eq!(self.minutes.first_column, columns);
-        Ok(())
+        self.hours.flush(&mut *self.sink)
     }
 }
 

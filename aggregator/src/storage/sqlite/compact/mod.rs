@@ -11,6 +11,7 @@ mod apply;
 mod merge;
 mod plan;
 mod rewrite;
+mod shrink;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, OpenOptions};
@@ -18,6 +19,7 @@ use std::fs::{File, OpenOptions};
 use rusqlite::TransactionBehavior;
 use rustix::fs::{FlockOperation, flock, statvfs};
 
+use self::merge::Limits;
 use super::SqliteStore;
 use super::file::{io_error, sql_error};
 use super::files::{FileId, Summary};
@@ -34,6 +36,8 @@ const MIN_ROOM: u64 = 256 << 20;
 pub(super) struct Compactor {
     /// Blocks of later seals are left alone.
     pub(super) settled: i64,
+    /// Files that were written, and whose logs are to be emptied.
+    logs: BTreeSet<FileId>,
     /// Files that have rows to delete.
     pub(super) swept: BTreeSet<FileId>,
     /// Files in which nothing was to do, as they were then, and when there may be.
@@ -44,6 +48,8 @@ pub(super) struct Compactor {
     damaged: BTreeSet<(FileId, u32)>,
     /// Files that are dense, by the summary that they had.
     dense: BTreeMap<FileId, Summary>,
+    /// How large rows may be; tests set it.
+    pub(super) limits: Limits,
     /// Room that must be left; tests set it.
     pub(super) min_room: u64,
     /// Steps that still work, in tests of what fails.
@@ -63,11 +69,13 @@ impl Compactor {
     pub(super) fn new(settled: i64, swept: BTreeSet<FileId>) -> Self {
         Self {
             settled,
+            logs: BTreeSet::new(),
             swept,
             quiet: BTreeMap::new(),
             changed: BTreeMap::new(),
             damaged: BTreeSet::new(),
             dense: BTreeMap::new(),
+            limits: Limits::default(),
             min_room: MIN_ROOM,
             #[cfg(test)]
             fail_after: None,
@@ -115,6 +123,9 @@ impl SqliteStore {
                 return Ok(Compacted { no_room: true, ..Compacted::default() });
             }
             return self.rewrite(&mut compactor, id);
+        }
+        if self.shrink(&mut compactor)? {
+            return Ok(Compacted { more: true, ..Compacted::default() });
         }
         compactor.settled = self.files.read().sealed;
         Ok(Compacted::default())

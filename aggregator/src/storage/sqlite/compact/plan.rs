@@ -203,15 +203,26 @@ fn bounded(file: FileId, jobs: impl Iterator<Item = (u32, i64, Vec<Source>)>) ->
     let mut out: Vec<Job> = Vec::new();
     let mut total = 0;
     for (layout, level, mut sources) in jobs {
-        sources.sort_by_key(|source| (source.first_ms, source.part, source.first_column));
+        // Parts stay together, whatever lies between their rows.
+        let mut starts: BTreeMap<i64, i64> = BTreeMap::new();
+        for source in &sources {
+            let start = starts.entry(source.part).or_insert(source.first_ms);
+            *start = source.first_ms.min(*start);
+        }
+        sources.sort_by_key(|source| {
+            let start = if source.part == 0 { source.first_ms } else { starts[&source.part] };
+            (start, source.part, source.first_ms, source.first_column)
+        });
         let mut job = Job { file, layout, level, sources: Vec::new() };
         let mut ticks = 0;
-        let mut last_part = 0;
+        let mut last = (0, 0);
         for source in sources {
-            // Rows of one part have the same ticks, and stay together.
-            let more = if source.part != 0 && source.part == last_part { 0 } else { source.ticks };
-            last_part = source.part;
-            if more > 0 && ticks > 0 && ticks + more > MAX_TICKS {
+            let this = (source.part, source.first_ms);
+            let is_new = source.part == 0 || source.part != last.0;
+            // Rows of one part that begin at once have the same ticks.
+            let more = if source.part != 0 && this == last { 0 } else { source.ticks };
+            last = this;
+            if is_new && ticks > 0 && ticks + more > MAX_TICKS {
                 total += ticks;
                 finish(&mut out, &mut job, level);
                 ticks = 0;

@@ -6,7 +6,7 @@ use tempfile::tempdir;
 use super::{names, open};
 use crate::storage::tests::compaction::{HOUR, LATER, compact_all, rolled, samples, tens};
 use crate::storage::tests::{DAY, MIDNIGHT, columns, frames, inventory};
-use crate::storage::{Chunk, Resolution, Store, StoreError};
+use crate::storage::{Change, Chunk, Resolution, Store, StoreError};
 
 /// Two days of chunks of twenty minutes.
 fn chunks() -> Vec<Chunk> {
@@ -104,36 +104,61 @@ fn sample_of_an_instant_that_came_later_stays() {
 }
 
 #[test]
-fn wide_and_long_layouts_are_cut_by_columns() {
+fn wide_and_long_layouts_are_cut_by_time_and_by_columns() {
+    use crate::storage::tests::segments;
     let directory = tempdir().unwrap();
     let store = open(directory.path());
+    store.compactor.lock().limits.ticks = 900;
+    store.compactor.lock().limits.samples = 40 * 800;
     store.commit(&inventory()).unwrap();
     store.commit(&frames(1, 1..=100, 1)).unwrap();
-    for seq in 1..=10 {
-        let mut chunk = tens(seq..=seq, MIDNIGHT + i64::try_from(seq).unwrap() * 2 * HOUR, 600);
-        let wide = (0..300u32).map(|c| (0..600).map(|t| f64::from(c * 7 + t)).collect());
+    let value = |column: u32, tick: u32| f64::from(if column % 10 == 9 { tick } else { column });
+    for seq in 0..11u32 {
+        let start = MIDNIGHT + i64::from(seq) * 2 * HOUR;
+        let mut chunk = tens(u64::from(seq) + 1..=u64::from(seq) + 1, start, 120);
+        chunk.ticks_ms = (0..120).map(|t| start + t * 60_000).collect();
+        let wide = (0..50).map(|c| (0..120).map(|t| value(c, seq * 120 + t)).collect());
         chunk.columns = wide.collect();
         store.seal(&[chunk]).unwrap();
     }
     compact_all(&store, LATER);
     let ask = |columns: &[u32], resolution| {
-        use crate::storage::tests::segments;
         segments(&store, 1, columns, i64::MIN, i64::MAX, resolution).unwrap()
     };
-    let parts = ask(&(0..300).collect::<Vec<_>>(), Resolution::Samples);
-    assert!(parts.len() > 2, "{} parts", parts.len());
-    let mut seen: Vec<usize> = parts.iter().flat_map(|part| part.which.clone()).collect();
-    seen.sort_unstable();
-    assert!(seen == (0..300).collect::<Vec<_>>(), "{} of 300", seen.len());
-    let one = ask(&[299, 0], Resolution::Samples);
-    assert_eq!(one.len(), 2);
-    for part in one {
-        let column = [299, 0][part.which[0]];
-        assert_eq!(part.ticks_ms.len(), 6000);
-        assert_eq!(part.columns[0][601], f64::from(column * 7 + 1));
+    let mut seen = vec![0; 50];
+    let parts = ask(&(0..50).collect::<Vec<_>>(), Resolution::Samples);
+    for part in &parts {
+        for (&which, column) in part.which.iter().zip(&part.columns) {
+            for (&tick, &found) in part.ticks_ms.iter().zip(column) {
+                let tick = u32::try_from((tick - MIDNIGHT) / 60_000).unwrap();
+                assert_eq!(found, value(u32::try_from(which).unwrap(), tick));
+            }
+            seen[which] += column.len();
+        }
     }
-    let minutes = ask(&[150], Resolution::Minutes);
-    assert_eq!(minutes.iter().map(|s| s.ticks_ms.len()).sum::<usize>(), 1010);
+    assert!(seen.iter().all(|&samples| samples == 11 * 120), "each sample once");
+    // Two by time, the longer one in two of columns.
+    assert_eq!(parts.len(), 3);
+    for (columns, parts) in [(vec![0], 2), (vec![49, 0], 3)] {
+        assert_eq!(ask(&columns, Resolution::Samples).len(), parts);
+    }
+    for (resolution, parts, steps) in [(Resolution::Minutes, 1, 1320), (Resolution::Hours, 1, 23)] {
+        let rolled = ask(&[19], resolution);
+        assert_eq!(rolled.len(), parts);
+        assert_eq!(rolled[0].ticks_ms.len(), steps);
+        assert_eq!(rolled[0].columns[1].iter().sum::<f64>(), 1320.0);
+    }
+    // What is late goes into the rows that there are.
+    let mut late = tens(20..=20, MIDNIGHT + 3000, 2);
+    late.columns = vec![vec![1.0; 2]; 50];
+    store.seal(&[late]).unwrap();
+    compact_all(&store, LATER + HOUR);
+    compact_all(&store, LATER + 2 * HOUR);
+    assert_eq!(store.size().unwrap().blocks, 0);
+    let hours = ask(&[19], Resolution::Hours);
+    assert_eq!(hours.iter().flat_map(|h| &h.columns[1]).sum::<f64>(), 1322.0);
+    let samples = ask(&[19], Resolution::Samples);
+    assert_eq!(samples.iter().map(|part| part.ticks_ms.len()).sum::<usize>(), 1322);
 }
 
 #[test]
@@ -179,6 +204,34 @@ fn past_day_is_written_without_holes() {
     assert_eq!(columns(&store, 1).len(), 3);
     drop(store);
     assert_eq!(columns(&open(directory.path()), 1).len(), 3);
+}
+
+#[test]
+fn room_that_the_journal_has_left_is_given_back() {
+    let directory = tempdir().unwrap();
+    let store = open(directory.path());
+    store.commit(&inventory()).unwrap();
+    let large = |mut change: Change| {
+        if let Change::Frame(frame) = &mut change {
+            frame.payload = vec![7; 20_000].into();
+        }
+        change
+    };
+    for first in 0..10 {
+        let seqs = first * 40 + 1..=first * 40 + 40;
+        let changes = frames(1, seqs, 1).into_iter().map(large).collect::<Vec<_>>();
+        store.commit(&changes).unwrap();
+    }
+    store.seal(&[tens(1..=399, MIDNIGHT, 399)]).unwrap();
+    let before = store.size().unwrap().bytes;
+    compact_all(&store, LATER);
+    let after = store.size().unwrap().bytes;
+    assert!(before > 8_000_000 && after < 1_000_000, "{before} before, {after} after");
+    let mut left = Vec::new();
+    store.replay(&mut |frame| left.push((frame.seq, frame.payload.len()))).unwrap();
+    assert_eq!(left, [(400, 20_000)]);
+    drop(store);
+    assert_eq!(samples(&open(directory.path()), 0).len(), 399);
 }
 
 #[test]

@@ -5,6 +5,7 @@ use tempfile::tempdir;
 
 use super::super::SqliteStore;
 use super::super::migrate::{DAY, MAIN};
+use super::super::write::journal_crc;
 use super::open;
 use crate::storage::Store;
 use crate::storage::tests::compaction::compact_all;
@@ -61,9 +62,10 @@ fn first_schema(directory: &Path, block: &Chunk) {
     )
     .unwrap();
     for seq in 11..=12u32 {
-        let payload = &frame(1, seq.into(), 1).payload[..];
-        let sql = "INSERT INTO journal VALUES (1, 1, ?1, 2, ?2, ?3)";
-        main.execute(sql, params![seq, crc32fast::hash(payload), payload]).unwrap();
+        let frame = frame(1, seq.into(), 1);
+        let (payload, key) = (&frame.payload[..], &frame.key[..]);
+        let sql = "INSERT INTO journal VALUES (1, 1, ?1, 2, ?2, ?3, ?4)";
+        main.execute(sql, params![seq, journal_crc(payload, key), payload, key]).unwrap();
     }
     let day = new("blocks-2026-11-21.db", DAY.migrations[0]);
     let (first, last) = (block.ticks_ms[0], block.ticks_ms[block.ticks_ms.len() - 1]);
