@@ -12,6 +12,7 @@ use super::block::BlockReader;
 use super::file::{io_error, open_reader, sql_error};
 use super::files::{self, FileId, Kind, Summary};
 use super::migrate::{Format, MAIN};
+use super::write::journal_crc;
 use crate::storage::StoreError;
 
 /// Faults that are told of one file; more are only counted.
@@ -169,8 +170,8 @@ fn check_main(path: &Path, report: &mut Report) -> Result<Option<(i64, i64)>, St
             let (table, parent): (String, String) = (row.get(0)?, row.get(2)?);
             report.fault(path, &MAIN, format!("a row of {table} refers to none of {parent}"));
         }
-        let sql = "SELECT journal.spool, journal.seq, journal.crc, journal.payload, committed_seq
-            FROM journal JOIN spools ON spools.id = journal.spool";
+        let sql = "SELECT journal.spool, journal.seq, journal.crc, journal.payload, committed_seq,
+            journal.key FROM journal JOIN spools ON spools.id = journal.spool";
         let mut statement = connection.prepare(sql)?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
@@ -180,7 +181,8 @@ fn check_main(path: &Path, report: &mut Report) -> Result<Option<(i64, i64)>, St
                 let what = format!("frame {seq} of spool {spool} is beyond its committed seq");
                 report.fault(path, &MAIN, what);
             }
-            if crc32fast::hash(row.get_ref(3)?.as_blob()?) != row.get::<_, u32>(2)? {
+            let sum = journal_crc(row.get_ref(3)?.as_blob()?, row.get_ref(5)?.as_blob()?);
+            if sum != row.get::<_, u32>(2)? {
                 report.fault(path, &MAIN, format!("checksum of frame {seq} of spool {spool}"));
             }
         }
