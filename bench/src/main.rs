@@ -4,6 +4,7 @@
 //! it could measure and what it measured is right, and with 1 otherwise.
 
 mod aggregator;
+mod faults;
 mod fleet;
 mod formats;
 mod http;
@@ -54,6 +55,9 @@ enum Command {
     /// Counts allocations of the collectors on such a node; `overhead` starts it.
     #[command(name = overhead::allocations::COUNT, hide = true)]
     CountAllocations(overhead::allocations::Arguments),
+    /// Spool and uplink that can be killed; `faults` starts it.
+    #[command(name = faults::sender::SENDER, hide = true)]
+    FaultSender(faults::sender::Arguments),
 }
 
 #[derive(Subcommand)]
@@ -61,6 +65,8 @@ enum Measure {
     /// What an aggregator takes: simulated agents push into a real one, and every sample is
     /// asked for again.
     Fleet(fleet::Arguments),
+    /// What breaks: kills, partitions, full disks and the like, and that nothing is lost by it.
+    Faults(faults::Arguments),
     /// What an agent costs its node: the real one beside node_exporter.
     Overhead(overhead::Arguments),
     /// What a sample costs on the wire: Sextant's frames beside OTLP, remote write and scrapes.
@@ -87,6 +93,7 @@ fn main() -> ExitCode {
         Command::CountAllocations(arguments) => {
             overhead::allocations::run(&arguments).map(|()| None)
         }
+        Command::FaultSender(arguments) => faults::sender::run(&arguments).map(|()| None),
     };
     let (report, wrong) = match outcome {
         Ok(Some(measured)) => measured,
@@ -116,6 +123,7 @@ fn run(measure: Measure) -> anyhow::Result<(Report, Option<String>)> {
     runtime.block_on(async {
         let measuring = async {
             match measure {
+                Measure::Faults(arguments) => Box::pin(faults::run(arguments)).await,
                 Measure::Fleet(arguments) => Box::pin(fleet::run(arguments)).await,
                 Measure::Overhead(arguments) => {
                     Ok((Box::pin(overhead::run(arguments)).await?, None))
