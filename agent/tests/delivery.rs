@@ -450,3 +450,27 @@ async fn frames_that_a_lost_aggregator_may_have_are_counted_as_in_doubt() {
     assert_eq!(sender.stats.in_doubt.load(SeqCst), 20);
     sender.stop().await;
 }
+
+#[tokio::test]
+async fn what_is_acknowledged_and_still_on_disk_goes_to_no_other_aggregator() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, second) = (Fake::default(), Fake::default());
+    let server = first.listen("127.0.0.1:0");
+    let names = Names(Arc::new(Mutex::new(vec![server.address])));
+    let mut source = Source::new();
+    let endpoint = "http://aggregator.test:1".into();
+    let spool = on_disk(dir.path());
+    let sender = Sender::start_with(spool, endpoint, Arc::new(names.clone()), |c| {
+        c.resolve_interval = Duration::from_millis(10);
+    });
+    source.push(&sender.spool, 20);
+    sender.spool.drained().await;
+    let other = second.listen("127.0.0.2:0");
+    *names.0.lock().unwrap() = vec![other.address];
+    second.until("a hello", |log| !log.hellos.is_empty()).await;
+    source.push(&sender.spool, 20);
+    sender.spool.drained().await;
+    assert_eq!(first.log().values(), source.expected()[..20]);
+    assert_eq!(second.log().values(), source.expected()[20..]);
+    sender.stop().await;
+}

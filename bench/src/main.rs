@@ -5,6 +5,7 @@
 
 mod aggregator;
 mod detect;
+mod faults;
 mod fleet;
 mod formats;
 mod http;
@@ -55,6 +56,9 @@ enum Command {
     /// Counts allocations of the collectors on such a node; `overhead` starts it.
     #[command(name = overhead::allocations::COUNT, hide = true)]
     CountAllocations(overhead::allocations::Arguments),
+    /// Spool and uplink that can be killed; `faults` starts it.
+    #[command(name = faults::sender::SENDER, hide = true)]
+    FaultSender(faults::sender::Arguments),
 }
 
 #[derive(Subcommand)]
@@ -64,6 +68,8 @@ enum Measure {
     Fleet(fleet::Arguments),
     /// What the detectors find, in labelled series.
     Detect(detect::Arguments),
+    /// What breaks: kills, partitions, full disks and the like, and that nothing is lost by it.
+    Faults(faults::Arguments),
     /// What an agent costs its node: the real one beside node_exporter.
     Overhead(overhead::Arguments),
     /// What a sample costs on the wire: Sextant's frames beside OTLP, remote write and scrapes.
@@ -90,6 +96,7 @@ fn main() -> ExitCode {
         Command::CountAllocations(arguments) => {
             overhead::allocations::run(&arguments).map(|()| None)
         }
+        Command::FaultSender(arguments) => faults::sender::run(&arguments).map(|()| None),
     };
     let (report, wrong) = match outcome {
         Ok(Some(measured)) => measured,
@@ -119,6 +126,7 @@ fn run(measure: Measure) -> anyhow::Result<(Report, Option<String>)> {
     runtime.block_on(async {
         let measuring = async {
             match measure {
+                Measure::Faults(arguments) => Box::pin(faults::run(arguments)).await,
                 Measure::Fleet(arguments) => Box::pin(fleet::run(arguments)).await,
                 Measure::Detect(arguments) => detect::run(&arguments),
                 Measure::Overhead(arguments) => {

@@ -193,7 +193,8 @@ pub(crate) fn output(program: &Path, arguments: &[&str]) -> anyhow::Result<Strin
     let output = command(program).args(arguments).stdin(Stdio::null()).output();
     let output = output.with_context(|| format!("start {}", program.display()))?;
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr);
+        let said = [output.stderr, output.stdout].concat();
+        let said = String::from_utf8_lossy(&said);
         bail!("{} ends with {}: {}", program.display(), output.status, said.trim());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())

@@ -62,7 +62,8 @@ impl Uplink {
         log.connected(&self.config.endpoint, committed, &hello.aggregator_version);
         self.stats.connected.store(true, Relaxed);
         self.spool.ack(committed);
-        let mut road = Road::new(&self.spool, &self.stats, committed);
+        // What another aggregator has acknowledged may still be on disk, and is not this one's.
+        let mut road = Road::new(&self.spool, &self.stats, committed.max(self.spool.acked()));
         let mut last_answer = Instant::now();
         let mut moved = pin!(route.moved(target));
         let mut leaving = false;

@@ -9,7 +9,7 @@ use super::super::{backup, check, restore};
 use super::open;
 use crate::storage::tests::compaction::{HOUR, LATER, compact_all, samples, tens};
 use crate::storage::tests::{DAY, MIDNIGHT, frames, inventory, journal};
-use crate::storage::{Chunk, Resolution, Store, StoreError};
+use crate::storage::{Change, Chunk, Resolution, Store, StoreError};
 
 /// A store with frames, blocks, merged blocks and rollups.
 fn filled() -> TempDir {
@@ -213,4 +213,21 @@ fn damaged_pages_are_named_with_their_file() {
             assert!(report.faults.iter().any(|fault| fault.path == path), "{name} {damage}");
         }
     }
+}
+
+#[test]
+fn frames_that_have_keys_are_as_they_were_written() {
+    let directory = tempdir().unwrap();
+    let store = open(directory.path());
+    store.commit(&inventory()).unwrap();
+    let mut changes = frames(1, 1..=3, 1);
+    for change in &mut changes {
+        if let Change::Frame(frame) = change {
+            frame.key = "what came before".into();
+        }
+    }
+    store.commit(&changes).unwrap();
+    drop(store);
+    let report = check(directory.path()).unwrap();
+    assert_eq!((report.frames, report.faults), (3, Vec::new()));
 }
