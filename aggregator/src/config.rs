@@ -11,6 +11,7 @@ use sextant_proto::logging::LogConfig;
 
 use crate::auth::AuthConfig;
 use crate::detect::DetectConfig;
+use crate::forward::{self, ForwardConfig};
 use crate::in_flight::{self, LimitsConfig};
 use crate::incident::IncidentConfig;
 use crate::projection::ExpositionConfig;
@@ -37,6 +38,7 @@ pub struct Config {
     pub knowledge: KnowledgeConfig,
     pub wording: WordingConfig,
     pub log: LogConfig,
+    pub forward: Vec<ForwardConfig>,
 }
 
 impl Default for Config {
@@ -56,6 +58,7 @@ impl Default for Config {
             knowledge: KnowledgeConfig::default(),
             wording: WordingConfig::default(),
             log: LogConfig::default(),
+            forward: Vec::new(),
         }
     }
 }
@@ -211,6 +214,8 @@ impl Config {
             .map_err(|e| ConfigError::Value { key: "knowledge", what: chain(&e) })?;
         Wording::new(&self.wording)
             .map_err(|e| ConfigError::Value { key: "wording", what: chain(&e) })?;
+        forward::check(&self.forward)
+            .map_err(|e| ConfigError::Value { key: "forward", what: chain(&e) })?;
         let log = sextant_proto::logging::check(&self.log);
         log.map_err(|e| ConfigError::Value { key: "log", what: e.to_string() })
     }

@@ -4,6 +4,7 @@
 //! A head is written by its shard only and read by queries, behind a lock that is held for one
 //! row. Rows are kept tick by tick, so that a tick is one copy; a seal turns them into columns.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use sextant_proto::limits::MAX_OUT_OF_ORDER_MS;
@@ -15,6 +16,8 @@ use crate::storage::Chunk;
 const MAX_TICKS: usize = 120;
 /// A chunk spans no more, whatever the gaps: a block is found by the day that it starts in.
 const MAX_SPAN_MS: i64 = 2 * 3_600_000;
+/// Late ticks that are remembered.
+const MAX_LATE: usize = 1024;
 
 /// The samples of a layout that are not in a block yet.
 #[derive(Debug)]
@@ -32,6 +35,8 @@ pub struct Head {
     latest: Vec<f64>,
     /// When the last row arrived, aggregator's clock.
     arrived_ms: i64,
+    /// How many ticks were not after the newest one, and the last of them.
+    late: (u64, VecDeque<i64>),
 }
 
 impl Head {
@@ -50,6 +55,7 @@ impl Head {
             latest_ms: None,
             latest: Vec::new(),
             arrived_ms: 0,
+            late: Default::default(),
         }
     }
 
@@ -95,6 +101,11 @@ impl Head {
         self.last_seq = seq;
         self.arrived_ms = arrived_ms;
         for (tick, row) in rows {
+            if self.latest_ms.is_none_or(|latest| tick <= latest) {
+                self.late.0 += 1;
+                self.late.1.truncate(MAX_LATE - 1);
+                self.late.1.push_front(tick);
+            }
             self.ticks_ms.push(tick);
             self.rows.extend_from_slice(row);
             if self.latest_ms.is_none_or(|latest| tick >= latest || latest > arrived_ms) {
@@ -142,6 +153,12 @@ impl Head {
     #[must_use]
     pub fn arrived_ms(&self) -> i64 {
         self.arrived_ms
+    }
+
+    /// How many ticks came that were not after the newest one (or the first since the start),
+    /// and the last of them, the newest arrival first.
+    pub fn late(&self) -> (u64, impl Iterator<Item = i64>) {
+        (self.late.0, self.late.1.iter().copied())
     }
 
     /// The newest row and its tick.

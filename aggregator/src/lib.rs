@@ -13,6 +13,7 @@
 //! | [`query`], [`selector`], [`hub`] | the questions, and what happens as it happens |
 //! | [`remedy`] | what an error means, and what to do |
 //! | [`api`], [`exposition`], [`auth`] | gRPC, HTTP and who may use them |
+//! | [`forward`] | what is sent on to other services |
 //! | [`projection`] | the names that other tools made standard |
 //! | [`cli`] | the terminal commands |
 //! | [`app`], [`config`], [`health`], [`stats`] | start, stop, settings, own state |
@@ -27,6 +28,7 @@ pub mod config;
 pub mod detect;
 pub mod episode;
 pub mod exposition;
+pub mod forward;
 pub mod head;
 pub mod health;
 pub mod http_client;

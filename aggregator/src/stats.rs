@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
+use crate::forward::ForwardStats;
 use crate::storage::StoreSize;
 use crate::text_format::put;
 
@@ -107,6 +108,8 @@ pub struct Stats {
     pub subscribers: Gauge,
     /// Messages that slow subscribers did not get.
     pub subscriber_drops: Counter,
+    /// By target.
+    pub forwards: ForwardStats,
 }
 
 /// Sizes that are read when they are asked for.
@@ -345,6 +348,7 @@ impl Stats {
             "Streams refused.",
             &self.sessions_refused,
         );
+        self.forwards.render(&mut out);
         out
     }
 }

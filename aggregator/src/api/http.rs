@@ -9,13 +9,14 @@ use axum::extract::{Query, Request, State};
 use axum::http::{StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 
+use super::remote_read;
 use crate::auth::{Authority, Role};
 use crate::exposition::{self, Filter};
 use crate::health::Health;
@@ -45,6 +46,7 @@ pub fn router(http: Http) -> Router {
         .route("/", get(index))
         .route("/metrics", get(metrics))
         .route("/metrics/self", get(own_metrics))
+        .route("/api/v1/read", post(remote_read::read))
         .route_layer(middleware::from_fn_with_state(http.clone(), authorize))
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest));
     let open = Router::new().route("/health", get(health)).route("/ready", get(ready));
@@ -80,6 +82,7 @@ async fn index() -> &'static str {
     "Sextant aggregator\n\n\
      /metrics        latest values of all nodes (?match[]=SELECTOR, ?collect[]=NAME)\n\
      /metrics/self   the aggregator's own numbers\n\
+     /api/v1/read    Prometheus' remote read\n\
      /health /ready  for probes\n\n\
      sextant-aggregator nodes | top | query 'SELECTOR' --last 10m | events -f\n"
 }

@@ -4,4 +4,5 @@ pub mod advice;
 pub mod grpc;
 pub mod http;
 mod incidents;
+pub mod remote_read;
 pub mod rules;

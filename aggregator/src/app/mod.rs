@@ -36,6 +36,7 @@ use crate::catalog::Catalog;
 use crate::config::{Config, TlsConfig};
 use crate::detect;
 use crate::episode::Episodes;
+use crate::forward;
 use crate::health::Health;
 use crate::hub::Hub;
 use crate::in_flight::InFlight;
@@ -167,6 +168,8 @@ impl App {
             reporter,
         };
         tasks.spawn(clock.run(stop.clone()));
+        forward::start(&config.forward, &config.data_dir, &parts.queries, &tasks, &stop)
+            .context("start forwarding")?;
         parts.health.recover("start");
         info!(grpc = %grpc_addr, http = %http_addr, data_dir = %config.data_dir.display(), "aggregator is ready");
 

@@ -2,6 +2,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses its part of this")]
 
 pub mod fleet;
+pub mod receiver;
 
 use std::path::Path;
 use std::sync::Arc;
