@@ -281,10 +281,13 @@ fn change_of_the_way_or_the_grandmaster_is_told() {
 fn grandmasters_that_take_turns_are_more_than_a_change() {
     let mut sim = hardware(On::Instance);
     sim.run(60);
-    let mut turn = || sim.happen("ptp.grandmaster_changed", "", "it is another");
-    assert_eq!(turn(), ["+PtpGrandmasterChanged"]);
-    assert!(turn().is_empty());
-    assert_eq!(turn(), ["+PtpGrandmasterFlapping"]);
+    let mut begun = || {
+        let edges = sim.happen("ptp.grandmaster_changed", "", "it is another");
+        edges.into_iter().filter(|edge| edge.starts_with('+')).collect::<Vec<_>>()
+    };
+    assert_eq!(begun(), ["+PtpGrandmasterChanged"]);
+    assert!(begun().is_empty());
+    assert_eq!(begun(), ["+PtpGrandmasterFlapping"]);
     assert_eq!(sim.run(900), ["-PtpGrandmasterChanged", "-PtpGrandmasterFlapping"]);
 }
 

@@ -1,6 +1,9 @@
 //! A small fleet with one fault, and what it told.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sextant_aggregator::series::Series;
 
 use crate::detect::scenarios::contract::Contract;
 use crate::detect::scenarios::fault::{Component, Fault};
@@ -57,20 +60,28 @@ pub(super) fn scene(class: Class, draw: f64) -> Scene {
     };
     let contract = Contract::load().expect("the agent's metrics");
     let mut world = World::new(&spec.physics, fleet, (vec![fault], Vec::new()), contract, seed);
-    let (mut series, mut events) = (BTreeMap::new(), Vec::new());
+    let (mut numbers, mut plans) = (BTreeMap::new(), BTreeMap::new());
+    let (mut samples, mut events): (Vec<Vec<(i64, f64)>>, _) = (Vec::new(), Vec::new());
     let mut batch = Batch::default();
     for now_s in begin_s..end_s {
         world.step(now_s, &mut batch);
         for told in &batch.ticks {
-            for (column, value) in told.live.layout.columns.iter().zip(batch.row(told)) {
-                let own = |(n, v): &(std::sync::Arc<str>, std::sync::Arc<str>)| {
-                    (n.to_string(), v.to_string())
+            let layout = &told.live.layout;
+            let places = plans.entry(layout.id).or_insert_with(|| {
+                let place = |column: &Arc<Series>| {
+                    let own = |(n, v): &(Arc<str>, Arc<str>)| (n.to_string(), v.to_string());
+                    let labels = column.labels.iter().map(own).collect();
+                    let key: Key = (told.node, column.metric.to_string(), labels);
+                    *numbers.entry(key).or_insert_with(|| {
+                        samples.push(Vec::new());
+                        samples.len() - 1
+                    })
                 };
-                let labels = column.labels.iter().map(own).collect();
-                let key = (told.node, column.metric.to_string(), labels);
-                let all: &mut Vec<(i64, f64)> = series.entry(key).or_default();
+                layout.columns.iter().map(place).collect::<Vec<usize>>()
+            });
+            for (place, value) in places.iter().zip(batch.row(told)) {
                 if !value.is_nan() {
-                    all.push((now_s - fault_s, *value));
+                    samples[*place].push((now_s - fault_s, *value));
                 }
             }
         }
@@ -81,6 +92,8 @@ pub(super) fn scene(class: Class, draw: f64) -> Scene {
         }
     }
     let fault = world.faults[0].clone();
+    let take = |(key, number): (Key, usize)| (key, std::mem::take(&mut samples[number]));
+    let series = numbers.into_iter().map(take).collect();
     Scene { fault, series, events }
 }
 
