@@ -20,7 +20,8 @@ use tonic::transport::Channel;
 use tonic::{Code, Request};
 
 const BOOK: &str = r#"+++
-id = "lost-gpu"
+id = "gpu-lost"
+replaces = true
 title = "A GPU is gone"
 severity = "critical"
 xids = [79]
@@ -42,7 +43,7 @@ It does not answer on PCIe.
 fn with_book(dir: &Path) -> Config {
     let books = dir.join("books");
     std::fs::create_dir(&books).unwrap();
-    std::fs::write(books.join("lost-gpu.md"), BOOK).unwrap();
+    std::fs::write(books.join("gpu-lost.md"), BOOK).unwrap();
     let mut config = config(&dir.join("data"));
     config.knowledge.runbooks_dir = Some(books);
     config
@@ -112,15 +113,15 @@ async fn pod_of_a_lost_gpu_is_diagnosed_with_its_real_names() {
     assert!(of("device").text.contains("uuid=GPU-1"), "{answer:?}");
     assert_eq!((&*of("anomaly").node, of("anomaly").id > 0), ("n1", true));
     assert!(of("event").text.contains("token=[secret]"), "{:?}", of("event"));
-    assert_eq!(answer.related_runbooks[0].id, "lost-gpu");
+    assert_eq!(answer.related_runbooks[0].id, "gpu-lost");
     assert!(answer.notes.contains(&"no model is configured for words".to_owned()));
     assert!(answer.kubernetes.starts_with("Kubernetes is not connected"));
     assert_eq!(answer.cluster_health.unwrap().cluster_status(), ClusterStatus::Degraded);
 
     let health = client.cluster_health(ClusterHealthRequest::default()).await.unwrap().into_inner();
     assert_eq!((health.total_nodes, health.ready_nodes, health.score), (1, 1, Some(50.0)));
-    assert_eq!((&*health.issues[0].runbook, &*health.issues[0].rule), ("lost-gpu", "GpuXid79"));
-    assert_eq!(health.recommendations, ["A GPU is gone (n1): see runbook lost-gpu"]);
+    assert_eq!((&*health.issues[0].runbook, &*health.issues[0].rule), ("gpu-lost", "GpuXid79"));
+    assert_eq!(health.recommendations, ["A GPU is gone (n1): see runbook gpu-lost"]);
     let other = ClusterHealthRequest { cluster: "other".into() };
     let other = client.cluster_health(other).await.unwrap().into_inner();
     assert_eq!((other.cluster_status(), other.score), (ClusterStatus::Unknown, None));
@@ -141,7 +142,7 @@ async fn runbooks_are_found_by_text_rule_anomaly_and_id() {
     let anomaly = SuggestRunbookRequest { anomaly_ids: vec![xid.id], ..Default::default() };
     for request in [text, rule, anomaly] {
         let answer = client.suggest_runbook(request.clone()).await.unwrap().into_inner();
-        assert_eq!(answer.results[0].id, "lost-gpu", "{request:?}");
+        assert_eq!(answer.results[0].id, "gpu-lost", "{request:?}");
         assert!(answer.results.len() <= 3 && answer.total_matched >= 1);
     }
     let refused = [
@@ -155,10 +156,10 @@ async fn runbooks_are_found_by_text_rule_anomaly_and_id() {
     }
     let all = client.list_runbooks(ListRunbooksRequest {}).await.unwrap().into_inner();
     assert_eq!(all.reload_error, "");
-    let book = all.runbooks.iter().find(|b| b.id == "lost-gpu").unwrap();
-    assert!(book.file.ends_with("lost-gpu.md") && book.steps.is_empty(), "{book:?}");
+    let book = all.runbooks.iter().find(|b| b.id == "gpu-lost").unwrap();
+    assert!(book.file.ends_with("gpu-lost.md") && book.steps.is_empty(), "{book:?}");
     let id = |id: &str| GetRunbookRequest { id: id.into() };
-    let book = client.get_runbook(id("lost-gpu")).await.unwrap().into_inner();
+    let book = client.get_runbook(id("gpu-lost")).await.unwrap().into_inner();
     assert_eq!((book.checks.len(), book.steps.len()), (1, 1));
     let status = client.get_runbook(id("none")).await.unwrap_err();
     assert_eq!((status.code(), status.message()), (Code::NotFound, "there is no runbook \"none\""));

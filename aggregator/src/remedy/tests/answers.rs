@@ -199,7 +199,7 @@ fn question_about_a_node_alone_is_about_what_is_open_there() {
     let answer = diagnose(&reading, &scene, library, NOW_MS);
     check(&answer, "open");
     assert_eq!(answer.error_category, "MemoryExhausted");
-    assert!(answer.fixes.iter().all(|fix| fix.runbook == "rules") && !answer.fixes.is_empty());
+    assert!(answer.fixes.iter().any(|fix| fix.runbook == "host-memory"), "{answer:?}");
 }
 
 #[test]
