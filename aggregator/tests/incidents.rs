@@ -103,7 +103,7 @@ async fn incident_is_opened_told_acknowledged_and_kept() {
     assert_eq!(client.acknowledge_incident(none).await.unwrap_err().code(), Code::NotFound);
     let events = ListEventsRequest { r#type: "incident.acknowledged".into(), ..Default::default() };
     let mut audited = Vec::new();
-    for _ in 0..100 {
+    for _ in 0..600 {
         audited = client.list_events(events.clone()).await.unwrap().into_inner().events;
         if !audited.is_empty() {
             break;

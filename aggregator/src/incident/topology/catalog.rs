@@ -71,7 +71,11 @@ impl CatalogTopology {
 impl TopologySource for CatalogTopology {
     fn generation(&self, cluster: &str, node: &str) -> u64 {
         let mut hasher = FxHasher::default();
-        for live in self.layouts(cluster, node) {
+        let layouts = self.layouts(cluster, node);
+        // This hasher makes nothing of a zero: without the length, one layout that is the first
+        // of all would be as none.
+        layouts.len().hash(&mut hasher);
+        for live in layouts {
             live.layout.id.0.hash(&mut hasher);
         }
         hasher.finish()

@@ -43,7 +43,8 @@ impl Fact {
 
 /// Where facts come from. Asked from one thread; answers must not wait for anything.
 pub trait TopologySource: Send {
-    /// Another number whenever [`TopologySource::facts`] would say something else.
+    /// Another number whenever [`TopologySource::facts`] would say something else; 0 only while
+    /// there are none.
     fn generation(&self, cluster: &str, node: &str) -> u64;
 
     /// What is known of a node; nothing of one that is not known.

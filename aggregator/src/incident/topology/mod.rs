@@ -229,7 +229,11 @@ impl Topology {
     fn refresh(&mut self, cluster: &str, node: &str) -> (Arc<str>, Arc<str>) {
         let now = self.now_ms;
         let key: (Arc<str>, Arc<str>) = (cluster.into(), node.into());
-        let fresh = self.nodes.get(&key).is_some_and(|k| now - k.asked_ms < REFRESH_MS);
+        // A node that has just said hello has no layouts for a moment: it is asked about again.
+        let fresh = self
+            .nodes
+            .get(&key)
+            .is_some_and(|k| k.generation != 0 && now - k.asked_ms < REFRESH_MS);
         if !fresh {
             let generation = self.source.generation(cluster, node);
             match self.nodes.get_mut(&key) {

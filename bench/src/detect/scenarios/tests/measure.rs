@@ -47,7 +47,7 @@ fn outcome(sort: Sort, spec: &Spec, plan: &Plan, seed: u64) -> Vec<Outcome> {
 }
 
 #[test]
-fn faults_that_a_sensor_or_an_event_tells_are_found_within_a_minute() {
+fn faults_that_a_sensor_or_an_event_tells_are_found_within_two_minutes() {
     let (spec, plan) = small(5.0, 4);
     let outcomes = outcome(Sort::Faults, &spec, &plan, spec.runs.seeds.train);
     let score = score(&outcomes);
@@ -56,7 +56,7 @@ fn faults_that_a_sensor_or_an_event_tells_are_found_within_a_minute() {
     assert!(count >= 5, "{count}");
     assert_eq!(found, count, "{:#?}", score.verdicts);
     let delays = score.delays(of);
-    assert!(delays.iter().all(|delay| *delay <= 60.0), "{delays:?}");
+    assert!(delays.iter().all(|delay| *delay <= 120.0), "{delays:?}");
     let (paged, _) = score.share(|v| v.group == Group::Quiet, |v| v.page);
     assert_eq!(paged, 0, "nobody is called for a remap that is pending");
 }
